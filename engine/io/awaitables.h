@@ -1,0 +1,51 @@
+// engine/io/awaitables.h: one backend operation as something to co_await.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+
+#include "engine/io/backend.h"
+#include "engine/io/shard.h"
+
+namespace keelson::engine::io {
+
+/// Submits one Operation and resumes with its result: >= 0, or -errno.
+/// The buffers it points to must live in the awaiting frame or longer.
+struct IoAwaiter : Operation {
+  explicit IoAwaiter(Shard& shard) : shard(shard) {}
+
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> awaiting) {
+    handle = awaiting;
+    on_complete = [](Operation& self) {
+      auto& done = static_cast<IoAwaiter&>(self);
+      done.shard.schedule(done.handle);
+    };
+    shard.backend().submit(*this);
+  }
+  std::int64_t await_resume() const { return result; }
+
+  Shard& shard;
+  std::coroutine_handle<> handle;
+};
+
+/// The same for a metadata operation.
+struct FsAwaiter : FsOperation {
+  explicit FsAwaiter(Shard& shard) : shard(shard) {}
+
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> awaiting) {
+    handle = awaiting;
+    on_complete = [](FsOperation& self) {
+      auto& done = static_cast<FsAwaiter&>(self);
+      done.shard.schedule(done.handle);
+    };
+    shard.backend().submit(static_cast<FsOperation&>(*this));
+  }
+  std::int64_t await_resume() const { return result; }
+
+  Shard& shard;
+  std::coroutine_handle<> handle;
+};
+
+}  // namespace keelson::engine::io

@@ -1,0 +1,158 @@
+// engine/io/cross_shard.h: a request hops to another shard once and comes back once.
+#pragma once
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/io/shard.h"
+#include "engine/task.h"
+
+namespace keelson::engine::io {
+
+/// A note from one shard to another; lives in the frame of the coroutine that waits for the answer.
+struct ShardMessage {
+  void (*deliver)(ShardMessage& self) = nullptr;  // on the receiving shard
+  ShardMessage* next = nullptr;
+};
+
+/// Single producer, single consumer, bounded, lock-free.
+class MessageRing {
+ public:
+  static constexpr std::uint32_t kCapacity = 1024;  // a power of two
+
+  bool push(ShardMessage& message);
+  ShardMessage* pop();
+  bool empty() const;
+
+ private:
+  alignas(64) std::atomic<std::uint32_t> head_{0};  // next to pop; written by the consumer
+  alignas(64) std::atomic<std::uint32_t> tail_{0};  // next to fill; written by the producer
+  ShardMessage* slots_[kCapacity] = {};
+};
+
+/// The shards of one process (or simulated node), so that each can find the others.
+/// Filled before any of them runs; constant afterwards.
+class ShardGroup {
+ public:
+  void add(Shard& shard) { shards_.push_back(&shard); }
+  /// Connects every pair. Call once, after the last add().
+  void connect();
+  Shard& at(std::uint32_t index) const { return *shards_[index]; }
+  std::uint32_t size() const { return static_cast<std::uint32_t>(shards_.size()); }
+
+ private:
+  std::vector<Shard*> shards_;
+};
+
+/// What other shards sent to this one, and what this one sends to them.
+///
+/// Two rings for each ordered pair: requests and replies. A shard has at most kCapacity requests
+/// under way to another, waiting ones queue on its own side, so a reply always finds room: no
+/// pair of shards can block each other.
+class CrossShardInbox {
+ public:
+  explicit CrossShardInbox(Shard& owner) : owner_(owner) {}
+
+  void connect(const std::vector<Shard*>& shards);
+
+  /// Sender's thread: sends or queues. The message stays where it is until its reply.
+  void send_request(Shard& target, ShardMessage& message);
+  /// Receiver's thread: sends the answer home.
+  void send_reply(Shard& home, ShardMessage& message);
+
+  /// Delivers what has come; how many.
+  std::size_t drain();
+  /// Says that the owner is about to sleep; false where something has come meanwhile.
+  bool prepare_to_sleep();
+  void awake() { sleeping_.store(false, std::memory_order_relaxed); }
+  bool has_mail() const;
+
+ private:
+  struct Lane {
+    MessageRing requests;  // from the peer to the owner
+    MessageRing replies;   // from the peer to the owner: answers to the owner's requests
+  };
+  struct Peer {
+    Shard* shard = nullptr;
+    std::unique_ptr<Lane> lane;      // inbound
+    std::uint32_t under_way = 0;     // requests sent to the peer and not answered
+    ShardMessage* waiting_head = nullptr;  // requests that found no room
+    ShardMessage* waiting_tail = nullptr;
+  };
+
+  void ring_bell(Shard& target);
+
+  Shard& owner_;
+  std::vector<Peer> peers_;  // by shard index; the owner's own entry is unused
+  std::atomic<bool> sleeping_{false};
+};
+
+namespace detail {
+
+template <class R, class F>
+struct RemoteCall : ShardMessage {
+  RemoteCall(Shard& home, Shard& target, F function)
+      : home(home), target(target), function(std::move(function)) {}
+
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> awaiting) {
+    handle = awaiting;
+    deliver = [](ShardMessage& self) {
+      auto& call = static_cast<RemoteCall&>(self);
+      call.target.spawn(work(call));
+    };
+    home.inbox().send_request(target, *this);
+  }
+  R await_resume() {
+    if constexpr (!std::is_void_v<R>) return std::move(*value);
+  }
+
+  static Task<void> work(RemoteCall& call) {
+    if constexpr (std::is_void_v<R>) {
+      co_await call.function();
+    } else {
+      call.value.emplace(co_await call.function());
+    }
+    call.deliver = [](ShardMessage& self) {
+      auto& answered = static_cast<RemoteCall&>(self);
+      answered.home.schedule(answered.handle);
+    };
+    call.target.inbox().send_reply(call.home, call);
+  }
+
+  struct Nothing {};
+  Shard& home;
+  Shard& target;
+  F function;
+  std::coroutine_handle<> handle;
+  [[no_unique_address]] std::conditional_t<std::is_void_v<R>, Nothing, std::optional<R>> value;
+};
+
+template <class T>
+struct TaskResult;
+template <class T>
+struct TaskResult<Task<T>> {
+  using type = T;
+};
+
+}  // namespace detail
+
+/// Runs `function()`, which returns a Task<R>, on `target`, and resumes the caller on `home`, the
+/// shard it is on, with the result. `function` lives in the caller's frame until then; what it
+/// refers to must be safe to use from the target's thread meanwhile. On the same shard it is a
+/// plain await.
+template <class F, class R = typename detail::TaskResult<std::invoke_result_t<F&>>::type>
+Task<R> call_on(Shard& home, Shard& target, F function) {
+  if (&home == &target) {
+    co_return co_await function();
+  }
+  detail::RemoteCall<R, F> call{home, target, std::move(function)};
+  co_return co_await call;
+}
+
+}  // namespace keelson::engine::io

@@ -1,0 +1,69 @@
+#include "engine/io/shard.h"
+
+#include <cassert>
+#include <utility>
+
+#include "engine/io/cross_shard.h"
+
+namespace keelson::engine::io {
+
+struct Shard::Detached {
+  struct promise_type {
+    Detached get_return_object() noexcept {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }  // frees itself
+    void return_void() const noexcept {}
+    [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+  };
+  std::coroutine_handle<promise_type> handle;
+};
+
+Shard::Shard(std::uint32_t index, std::uint32_t count, ShardParts parts)
+    : index_(index), count_(count), parts_(parts),
+      inbox_(std::make_unique<CrossShardInbox>(*this)) {}
+
+Shard::~Shard() { assert(live_tasks_ == 0); }
+
+Shard::Detached Shard::run_detached(Shard& shard, Task<void> task) {
+  co_await task;
+  --shard.live_tasks_;
+}
+
+void Shard::spawn(Task<void> task) {
+  ++live_tasks_;
+  schedule(run_detached(*this, std::move(task)).handle);
+}
+
+bool Shard::turn() {
+  bool worked = inbox_->drain() > 0;
+  if (next_deadline_ns()) worked |= timers_.run_due(clock().now_ns()) > 0;
+  // Only what is ready now: a coroutine that keeps yielding must not starve the ring.
+  for (std::size_t count = ready_.size(); count > 0; --count) {
+    const std::coroutine_handle<> handle = ready_.front();
+    ready_.pop_front();
+    handle.resume();
+    worked = true;
+  }
+  return worked;
+}
+
+void Shard::run() {
+  while (true) {
+    while (turn()) {
+      backend().poll(std::int64_t{0});  // a past deadline: submit and reap, do not sleep
+    }
+    if (stop_requested_.load(std::memory_order_acquire) && live_tasks_ == 0) return;
+    if (!inbox_->prepare_to_sleep()) continue;
+    backend().poll(next_deadline_ns());
+    inbox_->awake();
+  }
+}
+
+void Shard::request_stop() {
+  stop_requested_.store(true, std::memory_order_release);
+  parts_.backend.wake();
+}
+
+}  // namespace keelson::engine::io

@@ -1,0 +1,68 @@
+#include "engine/io/sync.h"
+
+namespace keelson::engine::io {
+
+namespace detail {
+
+void WaiterList::add(Waiter& waiter) {
+  waiter.list = this;
+  waiter.previous = tail_;
+  waiter.following = nullptr;
+  (tail_ == nullptr ? head_ : tail_->following) = &waiter;
+  tail_ = &waiter;
+}
+
+void WaiterList::remove(Waiter& waiter) {
+  (waiter.previous == nullptr ? head_ : waiter.previous->following) = waiter.following;
+  (waiter.following == nullptr ? tail_ : waiter.following->previous) = waiter.previous;
+  waiter.list = nullptr;
+}
+
+void WaiterList::release(Waiter& waiter, bool released) {
+  remove(waiter);
+  waiter.shard->timers().disarm(waiter);
+  waiter.released = released;
+  waiter.shard->schedule(waiter.handle);
+}
+
+void WaiterList::release_all() {
+  while (head_ != nullptr) release(*head_, true);
+}
+
+}  // namespace detail
+
+namespace {
+
+void suspend(detail::Waiter& waiter, detail::WaiterList& list, Shard& shard,
+             std::coroutine_handle<> awaiting, std::int64_t deadline_ns) {
+  waiter.handle = awaiting;
+  waiter.shard = &shard;
+  list.add(waiter);
+  if (deadline_ns == kNoDeadline) return;
+  waiter.on_due = [](Timer& self) {
+    auto& late = static_cast<detail::Waiter&>(self);
+    late.list->release(late, false);
+  };
+  shard.timers().arm(waiter, deadline_ns);
+}
+
+}  // namespace
+
+void Event::Awaiter::await_suspend(std::coroutine_handle<> awaiting) {
+  suspend(*this, event.waiters_, event.shard_, awaiting, until_ns);
+}
+
+void Semaphore::Awaiter::await_suspend(std::coroutine_handle<> awaiting) {
+  suspend(*this, semaphore.waiters_, semaphore.shard_, awaiting, until_ns);
+}
+
+void Semaphore::give(std::uint64_t units) {
+  available_ += units;
+  while (!waiters_.empty() && waiters_.front()->amount <= available_) {
+    detail::Waiter& first = *waiters_.front();
+    available_ -= first.amount;
+    waiters_.release(first, true);
+  }
+}
+
+}  // namespace keelson::engine::io

@@ -1,0 +1,177 @@
+// engine/log/log.h: one partition's records, in offset order, on disk and in memory.
+//
+// Owned by one shard; every method is for its thread. Offsets are exclusive upper bounds.
+//   log_start_offset <= durable_offset <= log_end_offset
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/io/shard.h"
+#include "engine/io/sync.h"
+#include "engine/log/log_config.h"
+#include "engine/log/record_batch.h"
+#include "engine/slice.h"
+#include "engine/task.h"
+#include "engine/types.h"
+#include "engine/uuid.h"
+
+namespace keelson::engine::log {
+
+class LogContext;  // what the logs of a shard share: caches, budgets, descriptors (log_context.h)
+
+/// Who a log is, for ever. Bound into its integrity entries: a batch of another log never passes.
+struct LogIdentity {
+  Uuid id;                  // the topic's, for a broker
+  std::int32_t partition = 0;
+
+  friend bool operator==(const LogIdentity&, const LogIdentity&) = default;
+};
+
+/// What the data directory remembers of a log from before (engine/log/data_directory.h).
+struct OpenHints {
+  bool clean_stop = false;  // the directory was closed properly and nothing ran since
+  std::optional<Offset> recovery_point;     // everything below was synced
+  std::optional<Offset> log_start_offset;   // from log-start-offset-checkpoint
+};
+
+/// What recovery found and did; for the log line, the tools and the tests.
+struct RecoveryReport {
+  std::uint64_t bytes_read = 0;       // of .log files
+  std::uint64_t bytes_cut = 0;        // torn tail, beyond the durable frontier
+  std::uint64_t batches_replayed = 0;
+  bool indexes_rebuilt = false;
+  std::vector<std::string> findings;  // one sentence each; empty where nothing was wrong
+};
+
+struct AppendResult {
+  Offset base_offset;
+  Offset last_offset;
+  std::int64_t log_append_time_ms = kNoTimestamp;  // with log-append time only
+  bool duplicate = false;  // an idempotent producer's retry: these are the first one's offsets
+};
+
+struct ReadLimits {
+  std::uint64_t bytes_max = 1'048'576;
+  bool at_least_one_batch = true;  // even if it is larger than bytes_max (KIP-74)
+};
+
+struct ReadResult {
+  SliceList batches;      // whole batches; the first holds the asked offset, or is the next after it
+  Offset log_start_offset;
+};
+
+/// A record found by its time.
+struct TimestampOffset {
+  std::int64_t timestamp_ms = kNoTimestamp;
+  Offset offset;
+  LeaderEpoch leader_epoch = kNoLeaderEpoch;
+};
+
+struct EpochEnd {
+  LeaderEpoch epoch = kNoLeaderEpoch;
+  Offset end_offset;  // first offset of the next epoch, or the log end offset
+};
+
+class Log {
+ public:
+  /// Opens the log in directory `dir` (absolute or relative to the working directory), or makes it.
+  /// After an unclean stop the tail is recovered by the decision table of engine/FORMAT.md.
+  ///
+  /// Errors: io, corrupt (identity mismatch or damage that leaves nothing safe to serve: keep the
+  /// directory as it is and report), no_space.
+  [[nodiscard]] static Task<Result<std::unique_ptr<Log>>> open(LogContext& context, std::string dir,
+                                                               LogIdentity identity,
+                                                               LogConfig config, OpenHints hints);
+  virtual ~Log() = default;  // close() was awaited, or open() failed
+
+  /// Appends one batch: gives it the next offsets, stamps them and `epoch` into `batch`, and
+  /// completes when it is durable (Durability::relaxed: written). `batch` is one whole batch that
+  /// validate_batch() accepted; its bytes are copied before the first suspension. Offsets are
+  /// given in the order of the calls, completions come in that order too.
+  /// With a producer id, sequences are checked and a repeated batch answers as the first did,
+  /// after that one is durable.
+  ///
+  /// Errors: record_list_too_large; fenced_leader_epoch; out_of_order_sequence_number,
+  /// duplicate_sequence_number, invalid_producer_epoch: nothing was written.
+  /// no_space: nothing was written; retry after space was freed.
+  /// overloaded: too many bytes wait for the drive; retry later.
+  /// io, corrupt: final; the log takes no more appends until reopened.
+  [[nodiscard]] virtual Task<Result<AppendResult>> append(MutableBytes batch,
+                                                          LeaderEpoch epoch) = 0;
+
+  /// Batches from the one that holds `from` on, below `below`. From recent chunks without a
+  /// system call where they have it; else from disk, verified.
+  ///
+  /// Errors: offset_out_of_range: `from` is below the start or above the end.
+  /// quarantined: the range is damaged. io: the disk failed; the log may go on elsewhere.
+  [[nodiscard]] virtual Task<Result<ReadResult>> read(Offset from, Offset below,
+                                                      ReadLimits limits) = 0;
+
+  virtual const LogIdentity& identity() const = 0;
+  virtual Offset log_start_offset() const = 0;
+  virtual Offset log_end_offset() const = 0;
+  /// Everything below is as safe as the log's durability promises; never goes back.
+  virtual Offset durable_offset() const = 0;
+  /// Notified when durable_offset() or log_start_offset() moved, or the log failed or closed.
+  virtual io::Event& moved() = 0;
+  /// Set once an I/O error poisoned the log.
+  virtual std::optional<Error> failure() const = 0;
+  virtual const RecoveryReport& recovery() const = 0;
+
+  /// The first record, by offset, with a timestamp at or above `timestamp_ms`, below `below`;
+  /// nothing where there is none. Looks inside compressed batches.
+  [[nodiscard]] virtual Task<Result<std::optional<TimestampOffset>>> find_time(
+      std::int64_t timestamp_ms, Offset below) = 0;
+  /// The record with the largest timestamp below `below`; the first of equals.
+  [[nodiscard]] virtual Task<Result<std::optional<TimestampOffset>>> find_max_time(
+      Offset below) = 0;
+
+  /// The last epoch of the log, kNoLeaderEpoch where it has none.
+  virtual LeaderEpoch latest_epoch() const = 0;
+  /// The largest epoch at or below `epoch` and where it ends; nothing where there is none.
+  virtual std::optional<EpochEnd> epoch_end(LeaderEpoch epoch) const = 0;
+  /// The epoch that `offset` was written in; kNoLeaderEpoch where unknown.
+  virtual LeaderEpoch epoch_of(Offset offset) const = 0;
+
+  /// Moves the start up to `offset` (below the start: no change); whole segments below it go.
+  /// Durable at success. Errors: offset_out_of_range above durable_offset().
+  [[nodiscard]] virtual Task<Result<void>> advance_start(Offset offset) = 0;
+  /// Drops segments by retention.ms, retention.bytes and the log start, as Kafka 4.3 does.
+  /// How many segments went.
+  [[nodiscard]] virtual Task<Result<std::size_t>> apply_retention() = 0;
+  /// Drops everything from `offset` on. For a follower that diverged.
+  [[nodiscard]] virtual Task<Result<void>> truncate_suffix(Offset offset) = 0;
+
+  /// Everything appended before the call is on stable storage at success.
+  [[nodiscard]] virtual Task<Result<void>> flush() = 0;
+  /// Writes what memory still holds of side files (index, integrity, snapshot). Paced by the caller.
+  [[nodiscard]] virtual Task<Result<void>> checkpoint() = 0;
+  /// Clean stop: flush, cut prepared space, final index entries, producer snapshot. Afterwards
+  /// Kafka's own tools read the directory. Idempotent; appends under way finish first, later ones
+  /// and reads get `closed`.
+  [[nodiscard]] virtual Task<Result<void>> close() = 0;
+  /// Closes without ceremony and deletes the directory and all in it.
+  [[nodiscard]] virtual Task<Result<void>> remove() = 0;
+
+  virtual const LogConfig& config() const = 0;
+  virtual void set_config(const LogConfig& config) = 0;
+
+  virtual std::uint64_t size_bytes() const = 0;  // of records, prepared space not counted
+  virtual std::size_t segment_count() const = 0;
+
+  /// Producers with state in this log, for DescribeProducers.
+  struct ProducerInfo {
+    ProducerId id;
+    ProducerEpoch epoch;
+    std::int32_t last_sequence = kNoSequence;
+    std::int64_t last_timestamp_ms = kNoTimestamp;
+  };
+  virtual std::vector<ProducerInfo> producers() const = 0;
+};
+
+}  // namespace keelson::engine::log
