@@ -78,8 +78,7 @@ std::size_t CrossShardInbox::drain() {
         if (peer.waiting_head == nullptr) peer.waiting_tail = nullptr;
         ++peer.under_way;
         next->next = nullptr;
-        const bool pushed =
-            peer.shard->inbox().peers_[owner_.index()].lane->requests.push(*next);
+        const bool pushed = peer.shard->inbox().peers_[owner_.index()].lane->requests.push(*next);
         assert(pushed);
         ring_bell(*peer.shard);
       }

@@ -79,8 +79,8 @@ class CrossShardInbox {
   };
   struct Peer {
     Shard* shard = nullptr;
-    std::unique_ptr<Lane> lane;      // inbound
-    std::uint32_t under_way = 0;     // requests sent to the peer and not answered
+    std::unique_ptr<Lane> lane;            // inbound
+    std::uint32_t under_way = 0;           // requests sent to the peer and not answered
     ShardMessage* waiting_head = nullptr;  // requests that found no room
     ShardMessage* waiting_tail = nullptr;
   };
