@@ -340,9 +340,4 @@ class GroupCoordinator : public Plugin {
   [[nodiscard]] virtual engine::Task<GroupCounters> counters(engine::io::Shard& home) = 0;
 };
 
-/// The partition of kOffsetsTopic that keeps `group_id` (UTF-8), among `partition_count` > 0:
-/// abs(String.hashCode) modulo the count, the hash being Java's over UTF-16 units; the absolute
-/// value of the smallest integer is 0. Ill-formed UTF-8 counts as U+FFFD, as Java decodes it.
-std::int32_t group_partition(std::string_view group_id, std::int32_t partition_count);
-
 }  // namespace keelson
