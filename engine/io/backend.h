@@ -34,7 +34,8 @@ enum class OpCode : std::uint8_t {
 /// a time-out or a disconnect does not return them earlier.
 struct Operation {
   OpCode code{};
-  bool durable = false;  // write only: on stable storage (data, and the size it needs) at completion
+  bool durable =
+      false;  // write only: on stable storage (data, and the size it needs) at completion
   int fd = -1;
   const iovec* buffers = nullptr;
   std::uint32_t buffer_count = 0;
@@ -52,18 +53,18 @@ struct Operation {
 };
 
 enum class FsCode : std::uint8_t {
-  open,            // path, flags, -> result descriptor
-  rename,          // path -> other_path, replacing it
-  unlink,          // path; ENOENT where absent
-  make_dir,        // path, mode 0700
-  remove_dir,      // path, empty
-  list_dir,        // path -> entries, sorted by name, without "." and ".."
-  stat,            // path -> stat
-  sync_dir,        // path: makes its entries durable
-  truncate,        // fd, size_bytes
-  allocate,        // fd, size_bytes: space reserved and file size set (fallocate, mode 0)
-  lock,            // fd: exclusive advisory lock of the open file; EWOULDBLOCK where held
-  space,           // path -> free_bytes, total_bytes of its file system
+  open,        // path, flags, -> result descriptor
+  rename,      // path -> other_path, replacing it
+  unlink,      // path; ENOENT where absent
+  make_dir,    // path, mode 0700
+  remove_dir,  // path, empty
+  list_dir,    // path -> entries, sorted by name, without "." and ".."
+  stat,        // path -> stat
+  sync_dir,    // path: makes its entries durable
+  truncate,    // fd, size_bytes
+  allocate,    // fd, size_bytes: space reserved and file size set (fallocate, mode 0)
+  lock,        // fd: exclusive advisory lock of the open file; EWOULDBLOCK where held
+  space,       // path -> free_bytes, total_bytes of its file system
 };
 
 struct DirEntry {
@@ -100,7 +101,7 @@ struct FsOperation {
   std::int64_t result = 0;  // 0, a descriptor, or -errno
   std::vector<DirEntry> entries;
   FileStat stat;
-  std::uint64_t free_bytes = 0;   // available to this process
+  std::uint64_t free_bytes = 0;  // available to this process
   std::uint64_t total_bytes = 0;
   void (*on_complete)(FsOperation& self) = nullptr;  // as Operation::on_complete
 
@@ -117,8 +118,8 @@ struct Endpoint {
 
 /// How an append is made durable; chosen by calibration (engine/io/calibration.h).
 enum class CommitPrimitive : std::uint8_t {
-  write_dsync,       // one write with RWF_DSYNC
-  write_then_sync,   // a write, then fdatasync, in order
+  write_dsync,      // one write with RWF_DSYNC
+  write_then_sync,  // a write, then fdatasync, in order
 };
 
 struct BackendInfo {

@@ -71,8 +71,7 @@ struct DiskSpace {
                                                   std::size_t bytes_max);
 /// Replaces `path` so that a crash leaves the old content or the new: writes `path`.tmp, syncs
 /// it, renames it, syncs the directory. (Kafka's protocol for checkpoint files.)
-[[nodiscard]] Task<Result<void>> replace_file(Shard& shard, std::string path,
-                                              std::string content);
+[[nodiscard]] Task<Result<void>> replace_file(Shard& shard, std::string path, std::string content);
 
 /// "a/b/c" -> "a/b"; "c" -> ".".
 std::string parent_of(std::string_view path);

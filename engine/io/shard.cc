@@ -21,7 +21,9 @@ struct Shard::Detached {
 };
 
 Shard::Shard(std::uint32_t index, std::uint32_t count, ShardParts parts)
-    : index_(index), count_(count), parts_(parts),
+    : index_(index),
+      count_(count),
+      parts_(parts),
       inbox_(std::make_unique<CrossShardInbox>(*this)) {}
 
 Shard::~Shard() { assert(live_tasks_ == 0); }
