@@ -25,7 +25,17 @@ bool MessageRing::empty() const {
 }
 
 void ShardGroup::connect() {
-  for (Shard* shard : shards_) shard->inbox().connect(shards_);
+  for (Shard* shard : shards_) {
+    shard->inbox().connect(shards_);
+    shard->join(*this);
+  }
+}
+
+void ShardGroup::became_quiet(Shard& shard) {
+  if (quiet_count_.fetch_add(1) + 1 < shards_.size()) return;
+  for (Shard* other : shards_) {
+    if (other != &shard) other->backend().wake();  // they sleep until somebody says so
+  }
 }
 
 void CrossShardInbox::connect(const std::vector<Shard*>& shards) {
@@ -64,8 +74,37 @@ void CrossShardInbox::send_reply(Shard& home, ShardMessage& message) {
   ring_bell(home);
 }
 
-std::size_t CrossShardInbox::drain() {
+void CrossShardInbox::post(ShardMessage& message) {
+  ShardMessage* newest = posted_.load(std::memory_order_relaxed);
+  do {
+    message.next = newest;
+  } while (!posted_.compare_exchange_weak(newest, &message, std::memory_order_release,
+                                          std::memory_order_relaxed));
+  ring_bell(owner_);
+}
+
+std::size_t CrossShardInbox::drain_posted() {
+  if (posted_.load(std::memory_order_relaxed) == nullptr) return 0;
+  ShardMessage* newest = posted_.exchange(nullptr, std::memory_order_acquire);
+  ShardMessage* oldest = nullptr;
+  while (newest != nullptr) {
+    ShardMessage* const below = newest->next;
+    newest->next = oldest;
+    oldest = newest;
+    newest = below;
+  }
   std::size_t delivered = 0;
+  while (oldest != nullptr) {
+    ShardMessage* const following = oldest->next;
+    oldest->deliver(*oldest);
+    oldest = following;
+    ++delivered;
+  }
+  return delivered;
+}
+
+std::size_t CrossShardInbox::drain() {
+  std::size_t delivered = drain_posted();
   for (Peer& peer : peers_) {
     if (peer.shard == nullptr) continue;
     while (ShardMessage* message = peer.lane->replies.pop()) {
@@ -78,8 +117,7 @@ std::size_t CrossShardInbox::drain() {
         if (peer.waiting_head == nullptr) peer.waiting_tail = nullptr;
         ++peer.under_way;
         next->next = nullptr;
-        const bool pushed =
-            peer.shard->inbox().peers_[owner_.index()].lane->requests.push(*next);
+        const bool pushed = peer.shard->inbox().peers_[owner_.index()].lane->requests.push(*next);
         assert(pushed);
         ring_bell(*peer.shard);
       }
@@ -93,6 +131,7 @@ std::size_t CrossShardInbox::drain() {
 }
 
 bool CrossShardInbox::has_mail() const {
+  if (posted_.load(std::memory_order_relaxed) != nullptr) return true;
   for (const Peer& peer : peers_) {
     if (peer.shard == nullptr) continue;
     if (!peer.lane->replies.empty() || !peer.lane->requests.empty()) return true;

@@ -36,7 +36,7 @@ class MessageRing {
 };
 
 /// The shards of one process (or simulated node), so that each can find the others.
-/// Filled before any of them runs; constant afterwards.
+/// Filled before any of them runs; constant afterwards. Outlives their run().
 class ShardGroup {
  public:
   void add(Shard& shard) { shards_.push_back(&shard); }
@@ -45,8 +45,15 @@ class ShardGroup {
   Shard& at(std::uint32_t index) const { return *shards_[index]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(shards_.size()); }
 
+  // For Shard::run(): how many were told to stop and have no task. A shard with a request under way
+  // has a task, so once the count is size() nothing is under way anywhere and it stays there.
+  void became_quiet(Shard& shard);
+  void became_busy() { quiet_count_.fetch_sub(1); }
+  bool all_quiet() const { return quiet_count_.load() == shards_.size(); }
+
  private:
   std::vector<Shard*> shards_;
+  std::atomic<std::size_t> quiet_count_{0};
 };
 
 /// What other shards sent to this one, and what this one sends to them.
@@ -65,6 +72,10 @@ class CrossShardInbox {
   /// Receiver's thread: sends the answer home.
   void send_reply(Shard& home, ShardMessage& message);
 
+  /// Any thread that is no shard's: `message` is delivered on the owner's thread. There is no
+  /// reply; the message may be gone as soon as it is delivered.
+  void post(ShardMessage& message);
+
   /// Delivers what has come; how many.
   std::size_t drain();
   /// Says that the owner is about to sleep; false where something has come meanwhile.
@@ -79,16 +90,18 @@ class CrossShardInbox {
   };
   struct Peer {
     Shard* shard = nullptr;
-    std::unique_ptr<Lane> lane;      // inbound
-    std::uint32_t under_way = 0;     // requests sent to the peer and not answered
+    std::unique_ptr<Lane> lane;            // inbound
+    std::uint32_t under_way = 0;           // requests sent to the peer and not answered
     ShardMessage* waiting_head = nullptr;  // requests that found no room
     ShardMessage* waiting_tail = nullptr;
   };
 
-  void ring_bell(Shard& target);
+  static void ring_bell(Shard& target);
+  std::size_t drain_posted();
 
   Shard& owner_;
-  std::vector<Peer> peers_;  // by shard index; the owner's own entry is unused
+  std::vector<Peer> peers_;                     // by shard index; the owner's own entry is unused
+  std::atomic<ShardMessage*> posted_{nullptr};  // a stack, newest first
   std::atomic<bool> sleeping_{false};
 };
 
