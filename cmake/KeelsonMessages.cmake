@@ -16,7 +16,8 @@ function(keelson_generate part prefix namespace schemas outputs)
             --out "${KEELSON_CODEGEN_OUT}" --prefix "${prefix}" --namespace "${namespace}"
             ${part} ${schemas}
     DEPENDS ${schemas} "${KEELSON_CODEGEN_DIR}/generate.py" "${KEELSON_CODEGEN_DIR}/schema.py"
-            "${KEELSON_CODEGEN_DIR}/cpp.py" "${KEELSON_CODEGEN_DIR}/tables.py"
+            "${KEELSON_CODEGEN_DIR}/fields.py" "${KEELSON_CODEGEN_DIR}/cpp.py"
+            "${KEELSON_CODEGEN_DIR}/tables.py"
     VERBATIM)
 endfunction()
 
