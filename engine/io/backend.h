@@ -23,7 +23,7 @@ enum class OpCode : std::uint8_t {
   read,       // file: buffers, position_bytes
   write,      // file: buffers, position_bytes, durable
   sync_data,  // file: fdatasync. Covers only writes whose completion was seen before submitting
-  accept,     // listener: result is the descriptor of the new, non-blocking connection
+  accept,     // listener: result is the descriptor of the new connection, TCP_NODELAY set
   connect,    // socket made by Backend::connect_socket()
   receive,    // socket: buffers; result 0 is the end of the stream
   send,       // socket: buffers; never raises SIGPIPE
@@ -34,7 +34,8 @@ enum class OpCode : std::uint8_t {
 /// a time-out or a disconnect does not return them earlier.
 struct Operation {
   OpCode code{};
-  bool durable = false;  // write only: on stable storage (data, and the size it needs) at completion
+  bool durable =
+      false;  // write only: on stable storage (data, and the size it needs) at completion
   int fd = -1;
   const iovec* buffers = nullptr;
   std::uint32_t buffer_count = 0;
@@ -52,18 +53,19 @@ struct Operation {
 };
 
 enum class FsCode : std::uint8_t {
-  open,            // path, flags, -> result descriptor
-  rename,          // path -> other_path, replacing it
-  unlink,          // path; ENOENT where absent
-  make_dir,        // path, mode 0700
-  remove_dir,      // path, empty
-  list_dir,        // path -> entries, sorted by name, without "." and ".."
-  stat,            // path -> stat
-  sync_dir,        // path: makes its entries durable
-  truncate,        // fd, size_bytes
-  allocate,        // fd, size_bytes: space reserved and file size set (fallocate, mode 0)
-  lock,            // fd: exclusive advisory lock of the open file; EWOULDBLOCK where held
-  space,           // path -> free_bytes, total_bytes of its file system
+  open,        // path, flags, -> result descriptor
+  rename,      // path -> other_path, replacing it
+  unlink,      // path; ENOENT where absent
+  make_dir,    // path, mode 0700
+  remove_dir,  // path, empty
+  list_dir,    // path -> entries, sorted by name, without "." and ".."
+  stat,        // path -> stat
+  sync_dir,    // path: makes its entries durable
+  truncate,    // fd, size_bytes
+  allocate,    // fd, size_bytes: space reserved and file size set (fallocate, mode 0)
+  lock,        // fd, open for writing: exclusive advisory lock of the open file, until its
+               // close; EWOULDBLOCK where another open file, or a JVM's FileChannel, holds it
+  space,       // path -> free_bytes, total_bytes of its file system
 };
 
 struct DirEntry {
@@ -100,11 +102,13 @@ struct FsOperation {
   std::int64_t result = 0;  // 0, a descriptor, or -errno
   std::vector<DirEntry> entries;
   FileStat stat;
-  std::uint64_t free_bytes = 0;   // available to this process
+  std::uint64_t free_bytes = 0;  // available to this process
   std::uint64_t total_bytes = 0;
   void (*on_complete)(FsOperation& self) = nullptr;  // as Operation::on_complete
 
+  // For the backend's use between submit() and completion.
   std::uint64_t backend_word = 0;
+  FsOperation* next = nullptr;
 };
 
 /// Where a listener or a peer is. `host` is a numeric IPv4 or IPv6 address.
@@ -115,10 +119,10 @@ struct Endpoint {
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
-/// How an append is made durable; chosen by calibration (engine/io/calibration.h).
+/// How an append is made durable; chosen by calibration (engine/io/probe.h).
 enum class CommitPrimitive : std::uint8_t {
-  write_dsync,       // one write with RWF_DSYNC
-  write_then_sync,   // a write, then fdatasync, in order
+  write_dsync,      // one write with RWF_DSYNC
+  write_then_sync,  // a write, then fdatasync, in order
 };
 
 struct BackendInfo {

@@ -23,7 +23,8 @@ namespace keelson::engine::io {
 class File {
  public:
   File() = default;
-  File(Shard& shard, int fd) : shard_(&shard), fd_(fd) {}
+  /// `direct`: opened with O_DIRECT.
+  File(Shard& shard, int fd, bool direct = false) : shard_(&shard), fd_(fd), direct_(direct) {}
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
   ~File() { close(); }
@@ -49,8 +50,12 @@ class File {
   [[nodiscard]] Task<Result<void>> lock();
 
  private:
+  /// Of `bytes` that were transferred, those after which the next transfer may start.
+  std::size_t whole_blocks(std::size_t bytes) const;
+
   Shard* shard_ = nullptr;
   int fd_ = -1;
+  bool direct_ = false;
 };
 
 [[nodiscard]] Task<Result<void>> rename(Shard& shard, std::string from, std::string to);
@@ -71,8 +76,7 @@ struct DiskSpace {
                                                   std::size_t bytes_max);
 /// Replaces `path` so that a crash leaves the old content or the new: writes `path`.tmp, syncs
 /// it, renames it, syncs the directory. (Kafka's protocol for checkpoint files.)
-[[nodiscard]] Task<Result<void>> replace_file(Shard& shard, std::string path,
-                                              std::string content);
+[[nodiscard]] Task<Result<void>> replace_file(Shard& shard, std::string path, std::string content);
 
 /// "a/b/c" -> "a/b"; "c" -> ".".
 std::string parent_of(std::string_view path);

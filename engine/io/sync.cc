@@ -22,7 +22,11 @@ void WaiterList::release(Waiter& waiter, bool released) {
   remove(waiter);
   waiter.shard->timers().disarm(waiter);
   waiter.released = released;
-  waiter.shard->schedule(waiter.handle);
+  if (waiter.on_release != nullptr) {
+    waiter.on_release(waiter);
+  } else {
+    waiter.shard->schedule(waiter.handle);
+  }
 }
 
 void WaiterList::release_all() {
@@ -63,6 +67,27 @@ void Semaphore::give(std::uint64_t units) {
     available_ -= first.amount;
     waiters_.release(first, true);
   }
+}
+
+struct TaskGroup::Runner {
+  struct promise_type {
+    Runner get_return_object() const noexcept { return {}; }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }  // frees itself
+    void return_void() const noexcept {}
+    [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+  };
+};
+
+TaskGroup::Runner TaskGroup::run(TaskGroup& group, Task<void> task) {
+  co_await task;
+  if (--group.running_ == 0) group.done_.set();
+}
+
+void TaskGroup::start(Task<void> task) {
+  done_.reset();
+  ++running_;
+  run(*this, std::move(task));
 }
 
 }  // namespace keelson::engine::io

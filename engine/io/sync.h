@@ -18,8 +18,10 @@ namespace keelson::engine::io {
 
 namespace detail {
 
-/// A suspended coroutine in a doubly linked list, with an optional deadline.
+/// Somebody in a doubly linked list who waits, with an optional deadline: a suspended coroutine,
+/// or a callback where `on_release` is set.
 struct Waiter : Timer {
+  void (*on_release)(Waiter& self) = nullptr;
   Waiter* previous = nullptr;
   Waiter* following = nullptr;
   Shard* shard = nullptr;
@@ -64,6 +66,23 @@ class Event {
   /// Wakes those that wait now.
   void notify() { waiters_.release_all(); }
   bool has_waiters() const { return !waiters_.empty(); }
+
+  /// A callback in place of a waiting coroutine, for one who waits on many events at once. Called
+  /// once, inside set() or notify(), off the list already; it must only note that it was called.
+  struct Subscription : detail::Waiter {
+    Subscription() = default;
+    Subscription(const Subscription&) = delete;  // listed by address
+    ~Subscription() { cancel(); }
+    void cancel() {
+      if (list != nullptr) list->remove(*this);
+    }
+  };
+  /// `subscription.on_release` is set; it must not be listed already.
+  void subscribe(Subscription& subscription) {
+    assert(subscription.list == nullptr && subscription.on_release != nullptr);
+    subscription.shard = &shard_;
+    waiters_.add(subscription);
+  }
 
   /// Awaitable: true when set or notified, false when the clock passed `deadline_ns` first.
   auto wait_until(std::int64_t deadline_ns) { return Awaiter{*this, deadline_ns}; }
@@ -175,6 +194,29 @@ class Gate {
   Event empty_;
   std::size_t inside_ = 0;
   bool closing_ = false;
+};
+
+/// Several tasks at once, and a wait for all of them. Lives until wait() has returned.
+class TaskGroup {
+ public:
+  explicit TaskGroup(Shard& shard) : done_(shard) {}
+  TaskGroup(const TaskGroup&) = delete;
+  ~TaskGroup() { assert(running_ == 0); }
+
+  /// Runs `task` at once, inside this call, until it first waits: tasks started one after the other
+  /// have begun in that order.
+  void start(Task<void> task);
+  /// Resumes when every started task has ended.
+  Task<void> wait() {
+    while (running_ > 0) co_await done_.wait();
+  }
+
+ private:
+  struct Runner;
+  static Runner run(TaskGroup& group, Task<void> task);
+
+  Event done_;
+  std::size_t running_ = 0;
 };
 
 }  // namespace keelson::engine::io
