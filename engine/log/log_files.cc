@@ -7,6 +7,7 @@
 #include "engine/crc32c.h"
 #include "engine/log/file_lock.h"
 #include "engine/log/log_impl.h"
+#include "engine/log/log_side_files.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -201,6 +202,26 @@ Task<Result<void>> LogImpl::write_derived(std::string path, std::string content)
   const Result<void> written = co_await file->write_at(0, std::as_bytes(std::span(content)));
   if (!written) co_return written;
   co_return co_await file->sync_data();
+}
+
+std::string LogImpl::encode_producers() const { return encode_snapshot(producers_); }
+
+Task<Result<void>> LogImpl::write_snapshot(Offset offset, std::string content) {
+  co_return co_await write_derived(dir_ + "/" + segment_stem(offset) + ".snapshot",
+                                   std::move(content));
+}
+
+Task<Result<void>> LogImpl::write_epochs() {
+  epochs_dirty_ = false;
+  const Result<void> written = co_await io::replace_file(
+      shard_, dir_ + "/" + std::string(kEpochFileName), encode_epochs(epochs_.entries()));
+  if (!written) epochs_dirty_ = true;
+  co_return written;
+}
+
+Task<Result<void>> LogImpl::write_partition_metadata() {
+  co_return co_await io::replace_file(shard_, dir_ + "/" + std::string(kPartitionMetadataName),
+                                      encode_partition_metadata(identity_.id));
 }
 
 void LogImpl::start_housekeeping() {

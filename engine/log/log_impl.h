@@ -169,6 +169,7 @@ class LogImpl final : public Log, private CommitHost {
   std::int64_t last_append_ns_ = 0;
   std::int64_t roll_jitter_ms_ = 0;
 
+  bool manifest_stale_ = false;    // something it says was made again since
   bool manifest_clean_ = false;   // as on disk
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;
