@@ -9,21 +9,21 @@ namespace keelson::engine {
 
 /// One code per reaction a caller can have; the detail belongs in the log line.
 enum class Errc : std::uint8_t {
-  io,                 // the system refused or failed; `sys_errno` says how. Final for that file.
-  no_space,           // refused before the disk is full; retry after space was freed
-  corrupt,            // stored bytes fail their check; quarantine the range
-  not_found,          // no such file, log or key
-  already_exists,     // creation of something that is there
-  locked,             // another process holds the data directory
-  unsupported,        // a version, codec or kernel feature this build or machine does not offer
-  invalid_argument,   // the caller's value is refused; nothing changed
-  overloaded,         // a budget is used up; retry later
-  timed_out,          // the deadline passed; the outcome may be unknown
-  cancelled,          // the operation was withdrawn; it may have had an effect
-  closed,             // the object was stopped
-  end_of_stream,      // the peer closed the connection
-  conflict,           // compare-and-write found another version; re-read and decide again
-  outcome_unknown,    // compare-and-write may or may not have happened; re-read first
+  io,                // the system refused or failed; `sys_errno` says how. Final for that file.
+  no_space,          // refused before the disk is full; retry after space was freed
+  corrupt,           // stored bytes fail their check; quarantine the range
+  not_found,         // no such file, log or key
+  already_exists,    // creation of something that is there
+  locked,            // another process holds the data directory
+  unsupported,       // a version, codec or kernel feature this build or machine does not offer
+  invalid_argument,  // the caller's value is refused; nothing changed
+  overloaded,        // a budget is used up; retry later
+  timed_out,         // the deadline passed; the outcome may be unknown
+  cancelled,         // the operation was withdrawn; it may have had an effect
+  closed,            // the object was stopped
+  end_of_stream,     // the peer closed the connection
+  conflict,          // compare-and-write found another version; re-read and decide again
+  outcome_unknown,   // compare-and-write may or may not have happened; re-read first
 
   // Refusals of a log. Names as Kafka's error codes.
   corrupt_message,               // wrong CRC, size or magic in a batch that a client sent

@@ -40,9 +40,7 @@ inline constexpr std::int64_t kNoTimestamp = -1;  // milliseconds since 1970, as
 constexpr Offset operator+(Offset offset, std::int64_t count) {
   return Offset{offset.value() + count};
 }
-constexpr std::int64_t operator-(Offset left, Offset right) {
-  return left.value() - right.value();
-}
+constexpr std::int64_t operator-(Offset left, Offset right) { return left.value() - right.value(); }
 
 using Bytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;

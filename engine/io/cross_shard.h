@@ -4,8 +4,8 @@
 #include <atomic>
 #include <coroutine>
 #include <cstdint>
-#include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,27 +20,12 @@ struct ShardMessage {
   ShardMessage* next = nullptr;
 };
 
-/// Single producer, single consumer, bounded, lock-free.
-class MessageRing {
- public:
-  static constexpr std::uint32_t kCapacity = 1024;  // a power of two
-
-  bool push(ShardMessage& message);
-  ShardMessage* pop();
-  bool empty() const;
-
- private:
-  alignas(64) std::atomic<std::uint32_t> head_{0};  // next to pop; written by the consumer
-  alignas(64) std::atomic<std::uint32_t> tail_{0};  // next to fill; written by the producer
-  ShardMessage* slots_[kCapacity] = {};
-};
-
 /// The shards of one process (or simulated node), so that each can find the others.
 /// Filled before any of them runs; constant afterwards. Outlives their run().
 class ShardGroup {
  public:
   void add(Shard& shard) { shards_.push_back(&shard); }
-  /// Connects every pair. Call once, after the last add().
+  /// Tells the shards of each other. Call once, after the last add().
   void connect();
   Shard& at(std::uint32_t index) const { return *shards_[index]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(shards_.size()); }
@@ -56,52 +41,32 @@ class ShardGroup {
   std::atomic<std::size_t> quiet_count_{0};
 };
 
-/// What other shards sent to this one, and what this one sends to them.
+/// What other shards sent to this one: requests, and answers to its own.
 ///
-/// Two rings for each ordered pair: requests and replies. A shard has at most kCapacity requests
-/// under way to another, waiting ones queue on its own side, so a reply always finds room: no
-/// pair of shards can block each other.
+/// Many producers, one consumer, lock-free, nothing allocated: a message is linked where it lies,
+/// in the frame of the caller that waits for it. So there is always room for an answer, a call may
+/// stay parked for as long as it likes (a long poll, a joining group member), and no two shards can
+/// block each other. What bounds the queue is what bounds the callers: requests per connection.
 class CrossShardInbox {
  public:
   explicit CrossShardInbox(Shard& owner) : owner_(owner) {}
 
-  void connect(const std::vector<Shard*>& shards);
-
-  /// Sender's thread: sends or queues. The message stays where it is until its reply.
-  void send_request(Shard& target, ShardMessage& message);
-  /// Receiver's thread: sends the answer home.
-  void send_reply(Shard& home, ShardMessage& message);
-
-  /// Any thread that is no shard's: `message` is delivered on the owner's thread. There is no
-  /// reply; the message may be gone as soon as it is delivered.
+  /// Any thread, a shard's or not. Messages of one sender are delivered in the order they were
+  /// posted; a message may be gone as soon as it is delivered.
   void post(ShardMessage& message);
+
+  // The owner's thread only.
 
   /// Delivers what has come; how many.
   std::size_t drain();
   /// Says that the owner is about to sleep; false where something has come meanwhile.
   bool prepare_to_sleep();
   void awake() { sleeping_.store(false, std::memory_order_relaxed); }
-  bool has_mail() const;
+  bool has_mail() const { return newest_.load(std::memory_order_acquire) != nullptr; }
 
  private:
-  struct Lane {
-    MessageRing requests;  // from the peer to the owner
-    MessageRing replies;   // from the peer to the owner: answers to the owner's requests
-  };
-  struct Peer {
-    Shard* shard = nullptr;
-    std::unique_ptr<Lane> lane;            // inbound
-    std::uint32_t under_way = 0;           // requests sent to the peer and not answered
-    ShardMessage* waiting_head = nullptr;  // requests that found no room
-    ShardMessage* waiting_tail = nullptr;
-  };
-
-  static void ring_bell(Shard& target);
-  std::size_t drain_posted();
-
   Shard& owner_;
-  std::vector<Peer> peers_;                     // by shard index; the owner's own entry is unused
-  std::atomic<ShardMessage*> posted_{nullptr};  // a stack, newest first
+  alignas(64) std::atomic<ShardMessage*> newest_{nullptr};  // a stack; drain() turns it round
   std::atomic<bool> sleeping_{false};
 };
 
@@ -119,7 +84,7 @@ struct RemoteCall : ShardMessage {
       auto& call = static_cast<RemoteCall&>(self);
       call.target.spawn(work(call));
     };
-    home.inbox().send_request(target, *this);
+    target.inbox().post(*this);
   }
   R await_resume() {
     if constexpr (!std::is_void_v<R>) return std::move(*value);
@@ -135,7 +100,7 @@ struct RemoteCall : ShardMessage {
       auto& answered = static_cast<RemoteCall&>(self);
       answered.home.schedule(answered.handle);
     };
-    call.target.inbox().send_reply(call.home, call);
+    call.home.inbox().post(call);
   }
 
   struct Nothing {};

@@ -30,8 +30,8 @@ enum class BatchOrigin : std::uint8_t { client, internal };
 
 /// What the log will store: the caller's bytes as they are, or a re-encoded copy.
 struct ValidatedBatch {
-  MutableBytes bytes;                // the caller's memory, or `recoded`
-  std::vector<std::byte> recoded;    // where codec or level differ from what came
+  MutableBytes bytes;              // the caller's memory, or `recoded`
+  std::vector<std::byte> recoded;  // where codec or level differ from what came
   BatchHeader header;
 };
 

@@ -28,10 +28,10 @@ struct DirectoryIdentity {
 };
 
 enum class DirectoryOrigin : std::uint8_t {
-  empty,     // nothing in it: made now
-  keelson,   // ours
-  kafka,     // Apache Kafka wrote it; serve it only when told to adopt
-  foreign,   // files, but no sign of either: refuse
+  empty,    // nothing in it: made now
+  keelson,  // ours
+  kafka,    // Apache Kafka wrote it; serve it only when told to adopt
+  foreign,  // files, but no sign of either: refuse
 };
 
 /// What open() found, before anything was changed.

@@ -26,7 +26,7 @@ class LogContext;  // what the logs of a shard share: caches, budgets, descripto
 
 /// Who a log is, for ever. Bound into its integrity entries: a batch of another log never passes.
 struct LogIdentity {
-  Uuid id;                  // the topic's, for a broker
+  Uuid id;  // the topic's, for a broker
   std::int32_t partition = 0;
 
   friend bool operator==(const LogIdentity&, const LogIdentity&) = default;
@@ -34,16 +34,17 @@ struct LogIdentity {
 
 /// What the data directory remembers of a log from before (engine/log/data_directory.h).
 struct OpenHints {
-  bool clean_stop = false;  // the directory was closed properly and nothing ran since
-  bool other_writer = false;  // Kafka served the directory since we did: files, not our manifest
-  std::optional<Offset> recovery_point;     // everything below was synced
-  std::optional<Offset> log_start_offset;   // from log-start-offset-checkpoint
+  bool clean_stop = false;    // the directory was closed properly and nothing ran since
+  bool other_writer = false;  // Kafka served the directory since we did: its files count, not the
+                              // manifest
+  std::optional<Offset> recovery_point;    // everything below was synced
+  std::optional<Offset> log_start_offset;  // from log-start-offset-checkpoint
 };
 
 /// What recovery found and did; for the log line, the tools and the tests.
 struct RecoveryReport {
-  std::uint64_t bytes_read = 0;       // of .log files
-  std::uint64_t bytes_cut = 0;        // torn tail, beyond the durable frontier
+  std::uint64_t bytes_read = 0;  // of .log files
+  std::uint64_t bytes_cut = 0;   // torn tail, beyond the durable frontier
   std::uint64_t batches_replayed = 0;
   bool indexes_rebuilt = false;
   std::vector<std::string> findings;  // one sentence each; empty where nothing was wrong
@@ -62,7 +63,7 @@ struct ReadLimits {
 };
 
 struct ReadResult {
-  SliceList batches;      // whole batches; the first holds the asked offset, or is the next after it
+  SliceList batches;  // whole batches; the first holds the asked offset, or is the next after it
   Offset log_start_offset;
 };
 
@@ -150,7 +151,8 @@ class Log {
 
   /// Everything appended before the call is on stable storage at success.
   [[nodiscard]] virtual Task<Result<void>> flush() = 0;
-  /// Writes what memory still holds of side files (index, integrity, snapshot). Paced by the caller.
+  /// Writes what memory still holds of side files (index, integrity, snapshot). Paced by the
+  /// caller.
   [[nodiscard]] virtual Task<Result<void>> checkpoint() = 0;
   /// Clean stop: flush, cut prepared space, final index entries, producer snapshot. Afterwards
   /// Kafka's own tools read the directory. Idempotent; appends under way finish first, later ones

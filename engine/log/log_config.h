@@ -19,25 +19,25 @@ enum class Durability : std::uint8_t {
 };
 
 struct LogConfig {
-  std::uint64_t segment_bytes = std::uint64_t{1} << 30;      // segment.bytes
-  std::int64_t segment_ms = 604'800'000;                     // segment.ms, of record time
-  std::int64_t segment_jitter_ms = 0;                        // segment.jitter.ms
-  std::uint64_t segment_index_bytes = 10'485'760;            // segment.index.bytes
-  std::uint32_t index_interval_bytes = 4096;                 // index.interval.bytes
-  std::int64_t retention_ms = 604'800'000;                   // retention.ms, kUnlimited
-  std::int64_t retention_bytes = kUnlimited;                 // retention.bytes
-  std::int64_t file_delete_delay_ms = 60'000;                // file.delete.delay.ms
-  std::uint32_t max_message_bytes = 1'048'588;               // max.message.bytes, whole batch
-  bool cleanup_delete = true;                                // cleanup.policy has delete
-  bool cleanup_compact = false;                              // cleanup.policy has compact
-  TimestampType timestamp_type = TimestampType::create_time; // message.timestamp.type
-  std::int64_t timestamp_before_max_ms = kForever;           // message.timestamp.before.max.ms
-  std::int64_t timestamp_after_max_ms = 3'600'000;           // message.timestamp.after.max.ms
-  bool keep_producer_codec = true;                           // compression.type=producer
-  Codec codec = Codec::none;                                 // else: the codec written
+  std::uint64_t segment_bytes = std::uint64_t{1} << 30;       // segment.bytes
+  std::int64_t segment_ms = 604'800'000;                      // segment.ms, of record time
+  std::int64_t segment_jitter_ms = 0;                         // segment.jitter.ms
+  std::uint64_t segment_index_bytes = 10'485'760;             // segment.index.bytes
+  std::uint32_t index_interval_bytes = 4096;                  // index.interval.bytes
+  std::int64_t retention_ms = 604'800'000;                    // retention.ms, kUnlimited
+  std::int64_t retention_bytes = kUnlimited;                  // retention.bytes
+  std::int64_t file_delete_delay_ms = 60'000;                 // file.delete.delay.ms
+  std::uint32_t max_message_bytes = 1'048'588;                // max.message.bytes, whole batch
+  bool cleanup_delete = true;                                 // cleanup.policy has delete
+  bool cleanup_compact = false;                               // cleanup.policy has compact
+  TimestampType timestamp_type = TimestampType::create_time;  // message.timestamp.type
+  std::int64_t timestamp_before_max_ms = kForever;            // message.timestamp.before.max.ms
+  std::int64_t timestamp_after_max_ms = 3'600'000;            // message.timestamp.after.max.ms
+  bool keep_producer_codec = true;                            // compression.type=producer
+  Codec codec = Codec::none;                                  // else: the codec written
   int codec_level = 0;  // compression.{gzip,lz4,zstd}.level; meaningful with `codec` set
-  Durability durability = Durability::durable;               // keelson.durability
-  std::int64_t producer_id_expiration_ms = 86'400'000;       // producer.id.expiration.ms
+  Durability durability = Durability::durable;          // keelson.durability
+  std::int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms
 };
 
 }  // namespace keelson::engine::log

@@ -75,6 +75,7 @@ Task<Result<void>> LogImpl::finish_segment(SegmentPtr segment) {
   }
   const bool entered = background_.enter();
   assert(entered);  // closed only after the committer came to rest
+  ++sealing_;
   shard_.spawn(seal(std::move(segment)));
   co_return Result<void>{};
 }
@@ -84,6 +85,8 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
   const Result<void> sealed = co_await seal_files(segment);
   segment->writer.close();
   segment->begun = false;
+  --sealing_;
+  sealed_.notify();
   if (!sealed) {
     warn(concat("could not finish the files of segment ", segment->base_offset.value(), ": ",
                 to_string(sealed.error().code), "; recovery will"));
@@ -305,6 +308,7 @@ Task<Result<void>> LogImpl::close() {
   while (housekeeping_) co_await housekeeper_gone_.wait();
   const Result<void> flushed = co_await committer_.flush();
   co_await committer_.drain();
+  closing_.set();
   co_await background_.close();
   Result<void> outcome = flushed;
   if (flushed && files_dirty_) outcome = co_await close_files();

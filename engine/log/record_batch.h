@@ -20,7 +20,8 @@
 namespace keelson::engine::log {
 
 inline constexpr std::size_t kBatchHeaderBytes = 61;
-inline constexpr std::size_t kBatchPrefixBytes = 12;  // base offset and length; length counts the rest
+inline constexpr std::size_t kBatchPrefixBytes =
+    12;  // base offset and length; length counts the rest
 inline constexpr std::size_t kCrcStart = 21;
 inline constexpr std::int8_t kMagic = 2;
 

@@ -16,7 +16,7 @@ struct Record {
   std::int64_t timestamp_ms = kNoTimestamp;  // the batch's append time for log-append time
   std::optional<Bytes> key;
   std::optional<Bytes> value;
-  Bytes headers;                  // as stored: header after header, without their count
+  Bytes headers;  // as stored: header after header, without their count
   std::int32_t header_count = 0;
 };
 

@@ -26,6 +26,8 @@ class Recovery {
 
   /// Errors: as Log::open().
   [[nodiscard]] Task<Result<void>> run();
+  /// Producers again, after the log's end was cut. Snapshots beyond it go: they are of another past.
+  [[nodiscard]] Task<Result<void>> reload_producers();
 
  private:
   using SegmentPtr = LogImpl::SegmentPtr;

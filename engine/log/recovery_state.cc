@@ -57,6 +57,13 @@ Task<Result<void>> Recovery::load_epochs() {
   co_return Result<void>{};
 }
 
+Task<Result<void>> Recovery::reload_producers() {
+  const Result<bool> listed = co_await list();
+  if (!listed) co_return std::unexpected(listed.error());
+  log_.producers_.clear();
+  co_return co_await load_producers();
+}
+
 /// The newest sound snapshot at or below the end, then the headers of the batches behind it.
 Task<Result<void>> Recovery::load_producers() {
   constexpr std::string_view kEnding = ".snapshot";
@@ -65,7 +72,13 @@ Task<Result<void>> Recovery::load_producers() {
     if (!name.ends_with(kEnding)) continue;
     const std::optional<Offset> offset =
         parse_segment_stem(std::string_view(name).substr(0, name.size() - kEnding.size()));
-    if (offset && *offset <= log_.end_) snapshots.emplace_back(*offset, name);
+    if (!offset) continue;
+    if (*offset <= log_.end_) {
+      snapshots.emplace_back(*offset, name);
+      continue;
+    }
+    const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
   }
   Offset from = log_.start_;
   while (!snapshots.empty()) {
@@ -130,9 +143,9 @@ Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset from) {
 
 /// Kafka's index files of sealed segments, where they are missing, and the last segment's entries.
 Task<Result<void>> Recovery::rebuild_side_files() {
-  const FileLock lock = co_await FileLock::take(log_.file_lock_);
   for (const SegmentPtr& segment : log_.segments_) {
     if (!segment->entries.empty()) {
+      const FileLock lock = co_await FileLock::take(log_.file_lock_);
       const Result<void> entries = co_await log_.write_entries(segment, true);
       if (!entries) co_return entries;
     }

@@ -85,8 +85,8 @@ struct ClusterView {
 
 struct NewTopic {
   std::string name;
-  std::int32_t partition_count = 1;     // -1: the broker's num.partitions
-  std::int16_t replication_factor = 1;  // -1: the broker's default.replication.factor
+  std::int32_t partition_count = 1;               // -1: the broker's num.partitions
+  std::int16_t replication_factor = 1;            // -1: the broker's default.replication.factor
   std::vector<std::vector<BrokerId>> assignment;  // by partition; empty: the controller chooses
   Settings settings;
   std::optional<engine::Uuid> id;  // adopted topics bring theirs

@@ -1,0 +1,368 @@
+#include "plugins/storage/segment_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/io/cross_shard.h"
+
+namespace keelson::storage {
+
+using engine::concat;
+using engine::Errc;
+using engine::LogLevel;
+using engine::Result;
+using engine::Task;
+using engine::io::call_on;
+using engine::io::Gate;
+using engine::io::Shard;
+using engine::log::DataDirectory;
+using engine::log::DirectoryOrigin;
+using engine::log::Log;
+
+struct SegmentStore::ShardLogs {
+  ShardLogs(Shard& shard, engine::log::LogLimits limits)
+      : context(shard, limits), stopping(shard), housekeeping(shard) {}
+
+  struct Held {
+    std::string name;  // of its directory
+    std::unique_ptr<Log> log;
+  };
+  engine::log::LogContext context;
+  std::unordered_map<PartitionKey, Held> logs;
+  engine::io::Event stopping;
+  Gate housekeeping;     // retention and checkpoints at work on this shard's logs
+  bool unclean = false;  // a log was lost sight of: no clean-stop marker
+};
+
+SegmentStore::SegmentStore(engine::io::ShardGroup& shards, SegmentStoreConfig config)
+    : shards_(shards), config_(std::move(config)) {
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    by_shard_.push_back(std::make_unique<ShardLogs>(shards_.at(i), config_.limits));
+  }
+}
+
+SegmentStore::~SegmentStore() = default;
+
+std::uint32_t SegmentStore::owner(const PartitionKey& key) const {
+  // Neighbouring partitions of a topic land on different shards.
+  const std::size_t start = std::hash<engine::Uuid>{}(key.topic_id) >> 32;
+  return static_cast<std::uint32_t>((start + static_cast<std::uint32_t>(key.partition)) %
+                                    shards_.size());
+}
+
+// --- the directory ------------------------------------------------------------------------------
+
+namespace {
+
+std::string describe_refusal(DirectoryOrigin origin, const std::string& path) {
+  switch (origin) {
+    case DirectoryOrigin::kafka:
+      return concat("Apache Kafka wrote ", path,
+                    ": start with --adopt to serve it from Keelson from now on");
+    case DirectoryOrigin::foreign:
+      return concat(path, " holds files that are not a broker's: choose an empty directory");
+    case DirectoryOrigin::empty:
+    case DirectoryOrigin::keelson: break;
+  }
+  return {};
+}
+
+engine::Uuid random_uuid(Shard& shard) {
+  const std::uint64_t high = shard.rng().next();
+  return engine::make_uuid(high, shard.rng().next());
+}
+
+}  // namespace
+
+Task<ApiResult<void>> SegmentStore::take_directory() {
+  Shard& shard = first_shard();
+  Result<std::unique_ptr<DataDirectory>> opened =
+      co_await DataDirectory::open(shard, config_.data_dir);
+  if (!opened) {
+    if (opened.error().code == Errc::locked) {
+      co_return refuse(ApiErrc::kafka_storage_error,
+                       concat("another process serves ", config_.data_dir,
+                              ": stop it, or choose another directory"));
+    }
+    co_return refuse(ApiErrc::kafka_storage_error, concat("cannot open ", config_.data_dir, ": ",
+                                                          engine::to_string(opened.error().code),
+                                                          ", errno ", opened.error().sys_errno));
+  }
+  directory_ = std::move(*opened);
+  const engine::log::DirectoryScan& scan = directory_->scan();
+  const bool may_serve = scan.origin == DirectoryOrigin::empty ||
+                         scan.origin == DirectoryOrigin::keelson ||
+                         (scan.origin == DirectoryOrigin::kafka && config_.adopt);
+  if (!may_serve) {
+    co_return refuse(ApiErrc::kafka_storage_error, describe_refusal(scan.origin, config_.data_dir));
+  }
+  for (const std::string& name : scan.unknown_names) {
+    shard.logger().write(LogLevel::warning, "storage", concat("not a log, left alone: ", name));
+  }
+  if (scan.identity) {
+    identity_ = *scan.identity;
+  } else {
+    identity_.cluster_id = engine::to_string(random_uuid(shard));
+    identity_.node_id = config_.node_id;
+    identity_.directory_id = engine::to_string(random_uuid(shard));
+  }
+  if (identity_.node_id != config_.node_id) {
+    co_return refuse(ApiErrc::kafka_storage_error,
+                     concat(config_.data_dir, " belongs to broker ", identity_.node_id,
+                            ", this one is ", config_.node_id, ": set node.id=", identity_.node_id,
+                            ", or choose another directory"));
+  }
+  const Result<void> claimed = co_await directory_->claim(identity_);
+  if (!claimed) {
+    co_return refuse(ApiErrc::kafka_storage_error, concat("cannot write to ", config_.data_dir,
+                                                          ": errno ", claimed.error().sys_errno));
+  }
+  co_return ApiResult<void>{};
+}
+
+Task<ApiResult<void>> SegmentStore::identify_logs() {
+  Shard& shard = first_shard();
+  for (const std::string& name : directory_->scan().log_names) {
+    const std::optional<engine::log::LogName> parsed = engine::log::parse_log_name(name);
+    if (!parsed) continue;
+    const Result<engine::Uuid> id = co_await directory_->read_topic_id(name);
+    if (!id) {
+      shard.logger().write(
+          LogLevel::error, "storage",
+          concat("the topic id of ", name, " cannot be told (", engine::to_string(id.error().code),
+                 "): the directory is left as it is and not served; restore its "
+                 "partition.metadata to bring it back"));
+      continue;
+    }
+    hints_.emplace(name, directory_->hints_for(name));
+    ids_.emplace(name, *id);
+    stored_.push_back({parsed->topic, {*id, parsed->partition}});
+  }
+  co_return ApiResult<void>{};
+}
+
+Task<ApiResult<void>> SegmentStore::open() {
+  ApiResult<void> taken = co_await take_directory();
+  if (!taken) co_return taken;
+  ApiResult<void> identified = co_await identify_logs();
+  if (!identified) co_return identified;
+  // From here on a crash is an unclean stop.
+  const Result<void> begun = co_await directory_->begin_serving();
+  if (!begun) {
+    co_return refuse(ApiErrc::kafka_storage_error,
+                     concat("cannot remove the clean-stop marker of ", config_.data_dir, ": errno ",
+                            begun.error().sys_errno));
+  }
+  serving_ = true;
+  co_return ApiResult<void>{};
+}
+
+Task<ApiResult<void>> SegmentStore::start() {
+  struct Work {
+    static Task<void> spawn(SegmentStore& self, std::uint32_t index) {
+      self.shards_.at(index).spawn(self.run_retention(index));
+      co_return;
+    }
+  };
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto work = [this, i] { return Work::spawn(*this, i); };
+    co_await call_on(first_shard(), shards_.at(i), work);
+  }
+  first_shard().spawn(run_checkpoints());
+  co_return ApiResult<void>{};
+}
+
+// --- logs ---------------------------------------------------------------------------------------
+
+Task<Result<Log*>> SegmentStore::open_log(Shard& owner, std::string topic, PartitionKey key,
+                                          engine::log::LogConfig config) {
+  ShardLogs& mine = *by_shard_[owner.index()];
+  const auto open_already = mine.logs.find(key);
+  if (open_already != mine.logs.end()) co_return open_already->second.log.get();
+
+  const std::string name = engine::log::format_log_name(topic, key.partition);
+  engine::log::OpenHints hints;
+  const auto known_id = ids_.find(name);
+  if (known_id != ids_.end()) {
+    if (known_id->second != key.topic_id) co_return engine::fail(Errc::already_exists);
+    hints = hints_.at(name);
+  }
+  Result<std::unique_ptr<Log>> log = co_await Log::open(
+      mine.context, directory_->path_of(name), {key.topic_id, key.partition}, config, hints);
+  if (!log) {
+    owner.logger().write(
+        LogLevel::error, "storage",
+        concat(name, " cannot be opened: ", engine::to_string(log.error().code), ", errno ",
+               log.error().sys_errno, "; its files are left as they are"));
+    mine.unclean = true;
+    co_return std::unexpected(log.error());
+  }
+  for (const std::string& finding : (*log)->recovery().findings) {
+    owner.logger().write(LogLevel::warning, "storage", concat(name, ": ", finding));
+  }
+  Log* const opened = log->get();
+  mine.logs.emplace(key, ShardLogs::Held{name, std::move(*log)});
+  co_return opened;
+}
+
+Task<Result<void>> SegmentStore::remove_log(Shard& owner, PartitionKey key) {
+  ShardLogs& mine = *by_shard_[owner.index()];
+  const auto found = mine.logs.find(key);
+  if (found == mine.logs.end()) co_return engine::fail(Errc::not_found);
+  const ShardLogs::Held held = std::move(found->second);
+  mine.logs.erase(found);
+  co_return co_await held.log->remove();
+}
+
+Task<Result<LogDirInfo>> SegmentStore::dir_info() {
+  const Result<engine::io::DiskSpace> space =
+      co_await engine::io::disk_space(first_shard(), config_.data_dir);
+  if (!space) co_return std::unexpected(space.error());
+  co_return LogDirInfo{config_.data_dir, space->total_bytes, space->free_bytes};
+}
+
+// --- housekeeping -------------------------------------------------------------------------------
+
+Task<void> SegmentStore::apply_retention_once(std::uint32_t index) {
+  ShardLogs& mine = *by_shard_[index];
+  std::vector<PartitionKey> keys;
+  keys.reserve(mine.logs.size());
+  for (const auto& [key, held] : mine.logs) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  for (const PartitionKey& key : keys) {
+    const auto found = mine.logs.find(key);  // it may have gone while another was worked on
+    if (found == mine.logs.end() || mine.stopping.is_set()) continue;
+    const std::string name = found->second.name;
+    const Result<std::size_t> dropped = co_await found->second.log->apply_retention();
+    if (!dropped) {
+      shards_.at(index).logger().write(
+          LogLevel::warning, "storage",
+          concat("retention of ", name, " failed: ", engine::to_string(dropped.error().code)));
+    } else if (*dropped > 0) {
+      shards_.at(index).logger().write(
+          LogLevel::info, "storage", concat("retention dropped ", *dropped, " segments of ", name));
+    }
+  }
+}
+
+Task<void> SegmentStore::run_retention(std::uint32_t index) {
+  Shard& shard = shards_.at(index);
+  ShardLogs& mine = *by_shard_[index];
+  std::int64_t wait_ms = config_.first_check_delay_ms;
+  while (true) {
+    const bool stopping =
+        co_await mine.stopping.wait_until(shard.clock().now_ns() + wait_ms * 1'000'000);
+    if (stopping || !mine.housekeeping.enter()) co_return;
+    const Gate::Pass pass(mine.housekeeping);
+    co_await apply_retention_once(index);
+    wait_ms = config_.retention_check_ms;
+  }
+}
+
+Task<SegmentStore::Checkpoints> SegmentStore::checkpoint_logs(bool write_side_files) {
+  struct Work {
+    static Task<Checkpoints> collect(ShardLogs& mine, bool write_side_files) {
+      Checkpoints found;
+      std::vector<PartitionKey> keys;
+      for (const auto& [key, held] : mine.logs) keys.push_back(key);
+      for (const PartitionKey& key : keys) {
+        auto entry = mine.logs.find(key);
+        if (entry == mine.logs.end()) continue;
+        if (write_side_files) {
+          // A log that cannot write its side files keeps its older checkpoint.
+          const Result<void> written = co_await entry->second.log->checkpoint();
+          if (!written) continue;
+          entry = mine.logs.find(key);
+          if (entry == mine.logs.end()) continue;
+        }
+        const Log& log = *entry->second.log;
+        found.emplace(entry->second.name,
+                      DataDirectory::Checkpoint{log.durable_offset(), log.log_start_offset(),
+                                                log.durable_offset(), false});
+      }
+      co_return found;
+    }
+  };
+  Checkpoints all;
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto work = [&, i] { return Work::collect(*by_shard_[i], write_side_files); };
+    Checkpoints some = co_await call_on(first_shard(), shards_.at(i), work);
+    all.merge(some);
+  }
+  co_return all;
+}
+
+Task<void> SegmentStore::run_checkpoints() {
+  ShardLogs& mine = *by_shard_[0];
+  while (true) {
+    const bool stopping = co_await mine.stopping.wait_until(first_shard().clock().now_ns() +
+                                                            config_.checkpoint_ms * 1'000'000);
+    if (stopping || !mine.housekeeping.enter()) co_return;
+    const Gate::Pass pass(mine.housekeeping);
+    const Checkpoints checkpoints = co_await checkpoint_logs(true);
+    const Result<void> written = co_await directory_->write_checkpoints(checkpoints);
+    if (!written) {
+      first_shard().logger().write(
+          LogLevel::warning, "storage",
+          concat("checkpoints could not be written, errno ", written.error().sys_errno,
+                 ": a restart will read more of each log"));
+    }
+  }
+}
+
+Task<bool> SegmentStore::close_logs() {
+  struct Work {
+    static Task<bool> close(ShardLogs& mine, engine::Logger& logger) {
+      mine.stopping.set();
+      co_await mine.housekeeping.close();
+      bool clean = !mine.unclean;
+      for (auto& [key, held] : mine.logs) {
+        const Result<void> closed = co_await held.log->close();
+        if (closed) continue;
+        clean = false;
+        logger.write(
+            LogLevel::error, "storage",
+            concat(held.name, " did not close cleanly: ", engine::to_string(closed.error().code),
+                   "; it will be recovered at the next start"));
+      }
+      co_return clean;
+    }
+  };
+  bool clean = true;
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto work = [&, i] { return Work::close(*by_shard_[i], shards_.at(i).logger()); };
+    const bool shard_clean = co_await call_on(first_shard(), shards_.at(i), work);
+    clean &= shard_clean;
+  }
+  co_return clean;
+}
+
+Task<void> SegmentStore::stop() {
+  if (directory_ == nullptr) co_return;
+  if (serving_) {
+    const bool clean = co_await close_logs();
+    const Checkpoints checkpoints = co_await checkpoint_logs(false);
+    // Without the marker the next start verifies every tail: right where a log failed.
+    Task<Result<void>> last_write =
+        clean ? directory_->finish(checkpoints) : directory_->write_checkpoints(checkpoints);
+    const Result<void> finished = co_await last_write;
+    if (!finished) {
+      first_shard().logger().write(LogLevel::warning, "storage",
+                                   "the clean-stop marker could not be written");
+    }
+    struct Work {
+      static Task<void> drop(ShardLogs& mine) {
+        mine.logs.clear();
+        co_return;
+      }
+    };
+    for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+      const auto work = [&, i] { return Work::drop(*by_shard_[i]); };
+      co_await call_on(first_shard(), shards_.at(i), work);
+    }
+    serving_ = false;
+  }
+  directory_.reset();
+}
+
+}  // namespace keelson::storage

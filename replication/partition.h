@@ -1,0 +1,70 @@
+// replication/partition.h: one partition as its leader serves it, on the shard that owns it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/io/sync.h"
+#include "engine/log/log.h"
+#include "plugins/registry/replicator.h"
+
+namespace keelson::replication {
+
+/// A led partition: a log, its epoch, and what is visible of it. Owner shard's thread only.
+/// Lives until close() was awaited.
+class Partition {
+ public:
+  Partition(engine::io::Shard& shard, std::string topic, PartitionKey key, engine::log::Log& log,
+            engine::LeaderEpoch epoch)
+      : topic_(std::move(topic)), key_(key), log_(log), epoch_(epoch), gate_(shard) {}
+
+  const std::string& topic() const { return topic_; }
+  const PartitionKey& key() const { return key_; }
+  engine::log::Log& log() { return log_; }
+  engine::LeaderEpoch epoch() const { return epoch_; }
+  /// Work on the log enters here, so that close() can wait for it.
+  engine::io::Gate& gate() { return gate_; }
+
+  /// Everything below is on every in-sync replica; with one replica: is durable.
+  engine::Offset high_watermark() const { return log_.durable_offset(); }
+  /// No transactions yet: the high watermark.
+  engine::Offset last_stable_offset() const { return high_watermark(); }
+  engine::Offset readable_below(bool read_committed) const {
+    return read_committed ? last_stable_offset() : high_watermark();
+  }
+
+  /// none, fenced_leader_epoch or unknown_leader_epoch for what a client believes.
+  ApiErrc check_epoch(engine::LeaderEpoch believed) const;
+
+ private:
+  const std::string topic_;
+  const PartitionKey key_;
+  engine::log::Log& log_;
+  const engine::LeaderEpoch epoch_;
+  engine::io::Gate gate_;
+};
+
+/// Validates and appends one produced batch; answers when it is durable. `partition` is held by
+/// its gate. Bytes are placed before the first suspension, so calls made in order append in order.
+[[nodiscard]] engine::Task<ProduceAnswer> append_produced(Partition& partition,
+                                                          ProducePartition produced,
+                                                          const ProduceCall& call,
+                                                          std::int64_t now_ms);
+
+/// What a fetch of this partition sees now, at most `bytes_max` of records, or one batch at least
+/// where `at_least_one_batch`.
+[[nodiscard]] engine::Task<FetchAnswer> read_fetched(Partition& partition, FetchPartition wanted,
+                                                     bool read_committed, bool zstd_allowed,
+                                                     engine::log::ReadLimits limits);
+
+[[nodiscard]] engine::Task<ApiResult<OffsetAnswer>> find_offset(Partition& partition,
+                                                                std::int64_t timestamp_ms,
+                                                                bool read_committed);
+
+[[nodiscard]] engine::Task<ApiResult<std::int64_t>> delete_records_before(Partition& partition,
+                                                                          std::int64_t offset);
+
+/// Where `epoch` ends for a client that asks; {kNoLeaderEpoch, -1} where it is not known.
+engine::log::EpochEnd find_epoch_end(Partition& partition, engine::LeaderEpoch epoch);
+
+}  // namespace keelson::replication

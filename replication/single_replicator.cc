@@ -1,0 +1,317 @@
+#include "replication/single_replicator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "replication/single_state.h"
+
+namespace keelson::replication {
+
+using engine::Task;
+using engine::io::call_on;
+using engine::io::Gate;
+using engine::io::Shard;
+using engine::io::TaskGroup;
+
+SingleReplicator::SingleReplicator(SingleReplicatorParts parts) : parts_(std::move(parts)) {
+  for (std::uint32_t i = 0; i < parts_.shards.size(); ++i) {
+    states_.push_back(std::make_unique<ShardState>());
+  }
+  parts_.controller.add_listener(*this);
+}
+
+SingleReplicator::~SingleReplicator() = default;
+
+Shard& SingleReplicator::owner_of(const PartitionKey& key) {
+  return parts_.shards.at(parts_.store.owner(key));
+}
+
+// --- partitions come and go -------------------------------------------------------------------
+
+Task<ApiResult<void>> SingleReplicator::open_partition(PartitionKey key, std::string topic,
+                                                       engine::LeaderEpoch epoch,
+                                                       engine::log::LogConfig config) {
+  Shard& owner = owner_of(key);
+  engine::Result<engine::log::Log*> log = co_await parts_.store.open_log(owner, topic, key, config);
+  if (!log) {
+    co_return refuse(to_api_error(log.error()),
+                     engine::concat("cannot open the log of ", topic, "-", key.partition, ": ",
+                                    engine::to_string(log.error().code)));
+  }
+  // Never below what the log has seen: a reader would take its newest records for a fork.
+  const engine::LeaderEpoch led = std::max(epoch, (*log)->latest_epoch());
+  state_of(owner.index())
+      .partitions.emplace(key, std::make_unique<Partition>(owner, topic, key, **log, led));
+  co_return ApiResult<void>{};
+}
+
+Task<ApiResult<void>> SingleReplicator::remove_partition(PartitionKey key) {
+  Shard& owner = owner_of(key);
+  ShardState& state = state_of(owner.index());
+  const auto found = state.partitions.find(key);
+  if (found == state.partitions.end()) co_return ApiResult<void>{};
+  Partition& partition = *found->second;
+  Task<void> closed = partition.gate().close();
+  partition.log().moved().notify();  // long polls let go of the gate
+  co_await closed;
+  state.partitions.erase(key);
+  const engine::Result<void> removed = co_await parts_.store.remove_log(owner, key);
+  if (!removed) co_return refuse(to_api_error(removed.error()));
+  co_return ApiResult<void>{};
+}
+
+Task<void> SingleReplicator::configure_partition(PartitionKey key, engine::log::LogConfig config) {
+  Partition* const partition = state_of(parts_.store.owner(key)).find(key);
+  if (partition != nullptr) partition->log().set_config(config);
+  co_return;
+}
+
+Task<ApiResult<void>> SingleReplicator::apply(std::shared_ptr<const ClusterView> before,
+                                              std::shared_ptr<const ClusterView> after) {
+  Shard& home = parts_.shards.at(0);
+  const bool defaults_changed = before->broker_defaults != after->broker_defaults ||
+                                before->broker_settings != after->broker_settings;
+  std::vector<ApiResult<void>> opened;
+  {
+    struct Work {
+      static Task<void> open(SingleReplicator& self, Shard& home, PartitionKey key,
+                             std::string topic, engine::LeaderEpoch epoch,
+                             engine::log::LogConfig config, ApiResult<void>& result) {
+        const auto work = [&] { return self.open_partition(key, topic, epoch, config); };
+        result = co_await call_on(home, self.owner_of(key), work);
+      }
+      static Task<void> configure(SingleReplicator& self, Shard& home, PartitionKey key,
+                                  engine::log::LogConfig config) {
+        const auto work = [&] { return self.configure_partition(key, config); };
+        co_await call_on(home, self.owner_of(key), work);
+      }
+    };
+    std::size_t total = 0;
+    for (const auto& [id, topic] : after->topics_by_id) total += topic->partitions.size();
+    opened.reserve(total);  // results are written through references
+    TaskGroup group(home);
+    for (const auto& [id, topic] : after->topics_by_id) {
+      const TopicView* const old = before->find(id);
+      const std::size_t known = old == nullptr ? 0 : old->partitions.size();
+      if (old == topic.get() && !defaults_changed) continue;
+      const engine::log::LogConfig config = parts_.log_config(*after, *topic);
+      for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+        const PartitionKey key{id, static_cast<std::int32_t>(i)};
+        const PartitionView& partition = topic->partitions[i];
+        if (partition.leader != parts_.self) continue;
+        if (i < known) {
+          group.start(Work::configure(*this, home, key, config));
+          continue;
+        }
+        opened.emplace_back();
+        group.start(Work::open(*this, home, key, topic->name, partition.leader_epoch, config,
+                               opened.back()));
+      }
+    }
+    co_await group.wait();
+  }
+  for (const auto& [id, topic] : before->topics_by_id) {
+    if (after->topics_by_id.contains(id)) continue;
+    for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+      const PartitionKey key{id, static_cast<std::int32_t>(i)};
+      const auto work = [this, key] { return remove_partition(key); };
+      const ApiResult<void> removed = co_await call_on(home, owner_of(key), work);
+      if (!removed) opened.push_back(removed);
+    }
+  }
+  for (ApiResult<void>& result : opened) {
+    if (!result) co_return std::move(result);
+  }
+  co_return ApiResult<void>{};
+}
+
+Task<void> SingleReplicator::stop() {
+  struct Work {
+    static Task<void> close(ShardState& state) {
+      for (auto& [key, partition] : state.partitions) {
+        Task<void> closed = partition->gate().close();
+        partition->log().moved().notify();
+        co_await closed;
+      }
+      state.partitions.clear();
+    }
+  };
+  for (std::uint32_t shard = 0; shard < parts_.shards.size(); ++shard) {
+    const auto work = [this, shard] { return Work::close(state_of(shard)); };
+    co_await call_on(parts_.shards.at(0), parts_.shards.at(shard), work);
+  }
+}
+
+// --- produce ------------------------------------------------------------------------------------
+
+Task<void> SingleReplicator::produce_on(std::uint32_t shard, ProduceCall& call,
+                                        const Indexes& indexes,
+                                        std::vector<ProduceAnswer>& answers) {
+  struct Work {
+    static Task<void> append(Partition& partition, ProducePartition produced,
+                             const ProduceCall& call, std::int64_t now_ms, ProduceAnswer& answer) {
+      const Gate::Pass pass(partition.gate());
+      answer = co_await append_produced(partition, produced, call, now_ms);
+    }
+  };
+  Shard& owner = parts_.shards.at(shard);
+  const std::int64_t now_ms = owner.clock().wall_ms();
+  TaskGroup group(owner);
+  for (const std::size_t index : indexes) {
+    const ProducePartition& produced = call.partitions[index];
+    Partition* const partition = state_of(shard).find(produced.key);
+    if (partition == nullptr || !partition->gate().enter()) {
+      answers[index].error = ApiErrc::unknown_topic_or_partition;
+      continue;
+    }
+    // Started at once: requests of a connection append in the order they came.
+    group.start(Work::append(*partition, produced, call, now_ms, answers[index]));
+  }
+  co_await group.wait();
+}
+
+Task<std::vector<ProduceAnswer>> SingleReplicator::produce(Shard& home, ProduceCall call) {
+  struct Work {
+    static Task<void> produce(SingleReplicator& self, Shard& home, std::uint32_t shard,
+                              ProduceCall& call, const Indexes& indexes,
+                              std::vector<ProduceAnswer>& answers) {
+      const auto work = [&, shard] { return self.produce_on(shard, call, indexes, answers); };
+      co_await call_on(home, self.parts_.shards.at(shard), work);
+    }
+  };
+  std::vector<ProduceAnswer> answers(call.partitions.size());
+  const std::vector<Indexes> by_shard = split(call.partitions);
+  TaskGroup group(home);
+  for (std::uint32_t shard = 0; shard < by_shard.size(); ++shard) {
+    if (by_shard[shard].empty()) continue;
+    group.start(Work::produce(*this, home, shard, call, by_shard[shard], answers));
+  }
+  co_await group.wait();
+  co_return answers;
+}
+
+// --- one partition ------------------------------------------------------------------------------
+
+template <class R, class F>
+Task<ApiResult<R>> SingleReplicator::inside_partition(PartitionKey key, F function) {
+  Partition* const partition = state_of(parts_.store.owner(key)).find(key);
+  if (partition == nullptr || !partition->gate().enter()) {
+    co_return refuse(ApiErrc::unknown_topic_or_partition);
+  }
+  const Gate::Pass pass(partition->gate());
+  co_return co_await function(*partition);
+}
+
+template <class R, class F>
+Task<ApiResult<R>> SingleReplicator::on_partition(Shard& home, PartitionKey key, F function) {
+  const auto work = [&] { return inside_partition<R>(key, function); };
+  co_return co_await call_on(home, owner_of(key), work);
+}
+
+Task<ApiResult<OffsetAnswer>> SingleReplicator::list_offset(Shard& home, PartitionKey key,
+                                                            std::int64_t timestamp_ms,
+                                                            bool read_committed,
+                                                            engine::LeaderEpoch current_epoch) {
+  struct Work {
+    static Task<ApiResult<OffsetAnswer>> find(Partition& partition, std::int64_t timestamp_ms,
+                                              bool read_committed,
+                                              engine::LeaderEpoch current_epoch) {
+      const ApiErrc fenced = partition.check_epoch(current_epoch);
+      if (fenced != ApiErrc::none) co_return refuse(fenced);
+      co_return co_await find_offset(partition, timestamp_ms, read_committed);
+    }
+  };
+  const auto work = [=](Partition& partition) {
+    return Work::find(partition, timestamp_ms, read_committed, current_epoch);
+  };
+  co_return co_await on_partition<OffsetAnswer>(home, key, work);
+}
+
+Task<ApiResult<engine::log::EpochEnd>> SingleReplicator::epoch_end(
+    Shard& home, PartitionKey key, engine::LeaderEpoch epoch, engine::LeaderEpoch current_epoch) {
+  struct Work {
+    static Task<ApiResult<engine::log::EpochEnd>> find(Partition& partition,
+                                                       engine::LeaderEpoch epoch,
+                                                       engine::LeaderEpoch current_epoch) {
+      const ApiErrc fenced = partition.check_epoch(current_epoch);
+      if (fenced != ApiErrc::none) co_return refuse(fenced);
+      co_return find_epoch_end(partition, epoch);
+    }
+  };
+  const auto work = [=](Partition& partition) {
+    return Work::find(partition, epoch, current_epoch);
+  };
+  co_return co_await on_partition<engine::log::EpochEnd>(home, key, work);
+}
+
+Task<ApiResult<std::int64_t>> SingleReplicator::delete_records(Shard& home, PartitionKey key,
+                                                               std::int64_t offset) {
+  const auto work = [offset](Partition& partition) {
+    return delete_records_before(partition, offset);
+  };
+  co_return co_await on_partition<std::int64_t>(home, key, work);
+}
+
+Task<ApiResult<std::vector<engine::log::Log::ProducerInfo>>> SingleReplicator::producers(
+    Shard& home, PartitionKey key) {
+  using Producers = std::vector<engine::log::Log::ProducerInfo>;
+  struct Work {
+    static Task<ApiResult<Producers>> list(Partition& partition) {
+      co_return partition.log().producers();
+    }
+  };
+  const auto work = [](Partition& partition) { return Work::list(partition); };
+  co_return co_await on_partition<Producers>(home, key, work);
+}
+
+Task<ApiResult<FetchAnswer>> SingleReplicator::read(Shard& home, PartitionKey key,
+                                                    engine::Offset offset, std::int32_t bytes_max) {
+  struct Work {
+    static Task<ApiResult<FetchAnswer>> fetch(Partition& partition, FetchPartition wanted) {
+      engine::log::ReadLimits limits;
+      limits.bytes_max = static_cast<std::uint64_t>(wanted.bytes_max);
+      FetchAnswer answer = co_await read_fetched(partition, wanted, false, true, limits);
+      if (answer.error != ApiErrc::none) co_return refuse(answer.error);
+      co_return std::move(answer);
+    }
+  };
+  FetchPartition wanted;
+  wanted.key = key;
+  wanted.offset = offset;
+  wanted.bytes_max = std::max(0, bytes_max);
+  const auto work = [wanted](Partition& partition) { return Work::fetch(partition, wanted); };
+  co_return co_await on_partition<FetchAnswer>(home, key, work);
+}
+
+Task<std::vector<PartitionSize>> SingleReplicator::sizes(
+    Shard& home, std::optional<std::vector<PartitionKey>> keys) {
+  struct Work {
+    static Task<std::vector<PartitionSize>> list(
+        ShardState& state, const std::optional<std::vector<PartitionKey>>& keys) {
+      std::vector<PartitionSize> sizes;
+      if (keys) {
+        for (const PartitionKey& key : *keys) {
+          const auto found = state.partitions.find(key);
+          if (found == state.partitions.end()) continue;
+          sizes.push_back({key, found->second->log().size_bytes()});
+        }
+      } else {
+        for (const auto& [key, partition] : state.partitions) {
+          sizes.push_back({key, partition->log().size_bytes()});
+        }
+      }
+      co_return sizes;
+    }
+  };
+  std::vector<PartitionSize> all;
+  for (std::uint32_t shard = 0; shard < parts_.shards.size(); ++shard) {
+    const auto work = [&, shard] { return Work::list(state_of(shard), keys); };
+    std::vector<PartitionSize> some = co_await call_on(home, parts_.shards.at(shard), work);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  std::sort(all.begin(), all.end(),
+            [](const PartitionSize& a, const PartitionSize& b) { return a.key < b.key; });
+  co_return all;
+}
+
+}  // namespace keelson::replication
