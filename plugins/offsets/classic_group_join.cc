@@ -190,6 +190,7 @@ void ClassicGroup::persist_replacement(RequestId request, const JoinGroupCall& c
     answer.skip_assignment = leads && skip_known;
     if (!skip_known) answer.leader = leader_before;
     answer_join(*member, std::move(answer));
+    restart_session(*member);  // its end was ignored while the write was under way
   });
 }
 
