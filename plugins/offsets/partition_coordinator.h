@@ -130,7 +130,6 @@ class PartitionCoordinator {
   std::unordered_map<std::string, std::unique_ptr<Group>> groups_;
   std::unordered_map<RequestId, Parked*> parked_;
   RequestId next_request_ = 1;
-  std::uint64_t next_incarnation_ = 1;
   engine::io::Event loaded_;
   engine::io::Event stopping_;
   engine::io::Gate gate_;
