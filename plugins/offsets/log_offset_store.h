@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -104,8 +105,10 @@ class LogOffsetStore final : public GroupCoordinator, public ClusterController::
   engine::Task<void> adopt(std::shared_ptr<const ClusterView> view);
   engine::Task<void> adopt_on(std::uint32_t shard, std::shared_ptr<const ClusterView> view);
   engine::Task<void> stop_on(std::uint32_t shard);
-  engine::Task<void> forget_on(std::uint32_t shard,
-                               std::shared_ptr<const std::vector<StoredTopic>> gone);
+  engine::Task<void> spawn_forget(std::uint32_t shard, std::shared_ptr<const GoneTopics> gone);
+  engine::Task<void> fetch_group(engine::io::Shard& home, FetchOffsetsCall::Group group,
+                                 bool require_stable, FetchedOffsets& answer);
+  engine::Task<void> delete_one(engine::io::Shard& home, DeletedGroup& answer);
   engine::Task<ApiResult<void>> create_topic(engine::io::Shard& home);
 
   LogOffsetStoreParts parts_;

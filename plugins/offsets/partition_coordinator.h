@@ -49,6 +49,13 @@ struct PartitionCoordinatorParts {
   std::function<engine::Uuid(const std::string& topic)> topic_id;
 };
 
+/// A topic that was deleted.
+struct GoneTopic {
+  std::string name;
+  engine::Uuid id;
+};
+using GoneTopics = std::vector<GoneTopic>;
+
 class PartitionCoordinator {
  public:
   explicit PartitionCoordinator(PartitionCoordinatorParts parts);
@@ -76,8 +83,9 @@ class PartitionCoordinator {
   /// Adds the groups that match; answers coordinator_load_in_progress or none.
   ApiErrc list(const ListGroupsCall& call, std::vector<ListedGroup>& groups) const;
   engine::Task<ApiErrc> delete_group(std::string group_id);
-  /// Forgets the offsets of a topic that is gone. Writes that fail are left to retention.
-  engine::Task<void> forget_topic(std::string topic, engine::Uuid id);
+  /// Forgets the offsets of topics that are gone, in the background. Writes that fail are left to
+  /// retention.
+  void forget_topics(std::shared_ptr<const GoneTopics> gone);
   /// One look at the ages of all offsets; also runs by itself every check interval.
   engine::Task<void> expire_offsets();
   void count(GroupCounters& counters) const;
@@ -93,6 +101,7 @@ class PartitionCoordinator {
   ApiErrc refusal() const;  // why no request can be served now, or none
   engine::Task<void> load();
   engine::Task<void> expire_periodically();
+  engine::Task<void> forget(std::shared_ptr<const GoneTopics> gone);
   void begin_serving();
   Group* find(const std::string& group_id) const;
   Group& find_or_make(const std::string& group_id);

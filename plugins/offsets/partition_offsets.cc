@@ -203,18 +203,24 @@ Task<ApiErrc> PartitionCoordinator::delete_dead(std::string group_id,
   co_return outcome;
 }
 
-Task<void> PartitionCoordinator::forget_topic(std::string topic, engine::Uuid id) {
-  if (!gate_.enter()) co_return;
+void PartitionCoordinator::forget_topics(std::shared_ptr<const GoneTopics> gone) {
+  if (gate_.enter()) parts_.shard.spawn(forget(std::move(gone)));
+}
+
+Task<void> PartitionCoordinator::forget(std::shared_ptr<const GoneTopics> gone) {
   const Pass pass(gate_);
+  co_await loaded_.wait();
   if (phase_ != Phase::active) co_return;
   std::vector<GroupRecord> records;
   for (const auto& [group_id, group] : groups_) {
     if (group->classic.state() == ClassicState::dead) continue;
-    const auto partitions = group->offsets.topics().find(topic);
-    if (partitions == group->offsets.topics().end()) continue;
-    for (const auto& [partition, entry] : partitions->second) {
-      if (entry.stored && !is_of_topic(*entry.stored, id)) continue;
-      records.push_back(OffsetRecord{group_id, topic, partition, std::nullopt});
+    for (const GoneTopic& topic : *gone) {
+      const auto partitions = group->offsets.topics().find(topic.name);
+      if (partitions == group->offsets.topics().end()) continue;
+      for (const auto& [partition, entry] : partitions->second) {
+        if (!entry.stored || !is_of_topic(*entry.stored, topic.id)) continue;
+        records.push_back(OffsetRecord{group_id, topic.name, partition, std::nullopt});
+      }
     }
   }
   (void)co_await write_in_pieces(std::move(records));
