@@ -41,8 +41,8 @@ Task<ApiResult<void>> CoordinatorLocal::open() {
   // A compaction that a crash interrupted leaves its half-written file; the old one is whole.
   const Result<void> cleaned = co_await engine::io::unlink(shard_, options_.path + ".tmp");
   if (!cleaned && cleaned.error().code != Errc::not_found) {
-    co_return storage_error(concat(options_.path, ".tmp cannot be removed: ",
-                                   describe(cleaned.error())));
+    co_return storage_error(
+        concat(options_.path, ".tmp cannot be removed: ", describe(cleaned.error())));
   }
   const Result<engine::io::FileStat> found = co_await engine::io::stat(shard_, options_.path);
   if (!found && found.error().code != Errc::not_found) {
@@ -82,8 +82,8 @@ Task<ApiResult<void>> CoordinatorLocal::load(std::uint64_t size_bytes) {
                "a backup of this directory. To start without it, move it away: partitions on disk "
                "are then reported and kept, but not served"));
   }
-  Result<engine::io::File> file = co_await engine::io::File::open(
-      shard_, options_.path, engine::io::OpenFlags{.write = true});
+  Result<engine::io::File> file =
+      co_await engine::io::File::open(shard_, options_.path, engine::io::OpenFlags{.write = true});
   if (!file) {
     co_return storage_error(concat(options_.path, ": ", describe(file.error())));
   }
@@ -240,8 +240,8 @@ Task<Result<void>> CoordinatorLocal::switch_file() {
     (void)removed;  // the next attempt truncates it
     co_return engine::fail(Errc::no_space, written.error().sys_errno);
   }
-  Result<engine::io::File> file = co_await engine::io::File::open(
-      shard_, temporary, engine::io::OpenFlags{.write = true});
+  Result<engine::io::File> file =
+      co_await engine::io::File::open(shard_, temporary, engine::io::OpenFlags{.write = true});
   if (!file) co_return engine::fail(Errc::no_space, file.error().sys_errno);
   const Result<void> renamed = co_await engine::io::rename(shard_, temporary, options_.path);
   if (!renamed) co_return engine::fail(Errc::io, renamed.error().sys_errno);

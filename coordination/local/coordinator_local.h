@@ -46,8 +46,7 @@ class CoordinatorLocal final : public Coordinator {
 
   [[nodiscard]] engine::Task<engine::Result<std::vector<KeyValue>>> list(
       std::string prefix) override;
-  [[nodiscard]] engine::Task<engine::Result<std::optional<KeyValue>>> get(
-      std::string key) override;
+  [[nodiscard]] engine::Task<engine::Result<std::optional<KeyValue>>> get(std::string key) override;
   [[nodiscard]] engine::Task<engine::Result<KeyVersion>> commit(
       std::vector<Compare> compares, std::vector<KeyWrite> writes) override;
   [[nodiscard]] std::unique_ptr<Watch> watch(std::string prefix, WatchCallback callback) override;
@@ -78,8 +77,8 @@ class CoordinatorLocal final : public Coordinator {
   engine::Uuid file_id_;
   VersionedMap map_;
   WatchHub hub_;
-  std::uint64_t end_bytes_ = 0;     // where the next transaction goes; all before it is durable
-  std::uint64_t compact_at_ = 0;    // no compaction before the journal is this large
+  std::uint64_t end_bytes_ = 0;   // where the next transaction goes; all before it is durable
+  std::uint64_t compact_at_ = 0;  // no compaction before the journal is this large
   std::optional<engine::Error> failure_;  // set once, never cleared
   bool open_ = false;
 };

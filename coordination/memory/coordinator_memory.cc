@@ -42,7 +42,8 @@ bool CoordinatorMemory::chance(std::uint32_t ppm) {
 
 Task<void> CoordinatorMemory::delay() {
   if (!chance(hostility_.delay_ppm)) co_return;
-  const auto span_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(hostility_.delay_max_ms, 1));
+  const auto span_ms =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(hostility_.delay_max_ms, 1));
   const auto wait_ms = static_cast<std::int64_t>(shard_.rng().next() % span_ms);
   co_await shard_.yield();
   co_await shard_.sleep_for_ms(wait_ms);

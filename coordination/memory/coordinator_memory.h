@@ -24,7 +24,7 @@ struct Hostility {
   std::uint32_t delay_ppm = 0;                // answers in a later turn, up to delay_max_ms
   std::uint32_t event_late_ppm = 0;           // told some turns later; never before older ones
   std::uint32_t event_twice_ppm = 0;
-  std::uint32_t event_coalesce_ppm = 0;       // late, and of a key's writes only the last is told
+  std::uint32_t event_coalesce_ppm = 0;  // late, and of a key's writes only the last is told
   std::int64_t delay_max_ms = 20;
 };
 
@@ -46,8 +46,7 @@ class CoordinatorMemory final : public Coordinator {
 
   [[nodiscard]] engine::Task<engine::Result<std::vector<KeyValue>>> list(
       std::string prefix) override;
-  [[nodiscard]] engine::Task<engine::Result<std::optional<KeyValue>>> get(
-      std::string key) override;
+  [[nodiscard]] engine::Task<engine::Result<std::optional<KeyValue>>> get(std::string key) override;
   [[nodiscard]] engine::Task<engine::Result<KeyVersion>> commit(
       std::vector<Compare> compares, std::vector<KeyWrite> writes) override;
   [[nodiscard]] std::unique_ptr<Watch> watch(std::string prefix, WatchCallback callback) override;

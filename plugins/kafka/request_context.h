@@ -30,9 +30,9 @@ struct BrokerServices {
 
 /// Settings that handlers read on every request, taken from BrokerSettings once.
 struct HandlerLimits {
-  bool auto_create_topics = true;                    // auto.create.topics.enable
-  std::int32_t fetch_bytes_max = 57'671'680;         // fetch.max.bytes
-  std::int32_t partitions_per_page_max = 2000;       // max.request.partition.size.limit
+  bool auto_create_topics = true;                     // auto.create.topics.enable
+  std::int32_t fetch_bytes_max = 57'671'680;          // fetch.max.bytes
+  std::int32_t partitions_per_page_max = 2000;        // max.request.partition.size.limit
   std::int32_t transaction_timeout_ms_max = 900'000;  // transaction.max.timeout.ms
 };
 

@@ -141,7 +141,8 @@ class Describer {
     const Settings* const set = own == view_.group_settings.end() ? nullptr : &own->second;
     for (const SettingDef& definition : group_setting_table()) {
       if (!is_wanted(asked, definition.name)) continue;
-      result.configs.push_back(describe(definition, effective_group_setting(definition, layers(set)),
+      result.configs.push_back(describe(definition,
+                                        effective_group_setting(definition, layers(set)),
                                         definition.name, false, request_));
     }
   }

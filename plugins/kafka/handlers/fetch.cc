@@ -50,9 +50,8 @@ void update_session(FetchSession& session, const FetchRequest& request,
   for (const auto& topic : request.forgotten_topics_data) {
     const FetchTopicKey key{std::string(topic.topic), topic.topic_id};
     for (const std::int32_t partition : topic.partitions) {
-      std::erase_if(session.partitions, [&](const SessionPartition& one) {
-        return same(one, key, partition);
-      });
+      std::erase_if(session.partitions,
+                    [&](const SessionPartition& one) { return same(one, key, partition); });
     }
   }
   for (SessionPartition& one : asked) {
@@ -157,7 +156,7 @@ Task<std::vector<FetchAnswer>> fetch_partitions(RequestContext& context,
     // Nothing to fetch: wait as asked, so that a client without an assignment does not spin.
     const std::int64_t wait_ns = std::int64_t{std::max(0, request.max_wait_ms)} * 1'000'000;
     co_await context.connection.cancelled.wait_until(context.shard().clock().now_ns() + wait_ns);
-    co_return {};
+    co_return std::vector<FetchAnswer>{};
   }
   std::vector<FetchAnswer> fetched;
   if (!call.partitions.empty()) {
@@ -230,9 +229,9 @@ Task<Answered<FetchResponse>> handle_fetch(RequestContext& context, FetchRequest
     const bool news = one.note_sent(answers[i]);
     if (incremental && !news) continue;
     if (session && records) with_records.push_back(&one);
-    add_to_response(response, one.topic,
-                    to_response(one.partition, answers[i], request.isolation_level == 1,
-                                context.version()));
+    add_to_response(
+        response, one.topic,
+        to_response(one.partition, answers[i], request.isolation_level == 1, context.version()));
   }
   if (session) {
     // Those that had their turn go to the end of the line.

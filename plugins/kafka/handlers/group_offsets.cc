@@ -16,9 +16,9 @@ using messages::OffsetFetchResponse;
 
 namespace {
 
-constexpr std::int16_t kFirstIdVersion = 10;         // OffsetCommit and OffsetFetch
-constexpr std::int16_t kFirstGroupNotFound = 9;      // OffsetCommit
-constexpr std::int16_t kFirstBatchedFetch = 8;       // OffsetFetch: several groups
+constexpr std::int16_t kFirstIdVersion = 10;     // OffsetCommit and OffsetFetch
+constexpr std::int16_t kFirstGroupNotFound = 9;  // OffsetCommit
+constexpr std::int16_t kFirstBatchedFetch = 8;   // OffsetFetch: several groups
 
 bool has_partition(const TopicView& topic, std::int32_t partition) {
   return partition >= 0 && static_cast<std::size_t>(partition) < topic.partitions.size();
@@ -88,8 +88,7 @@ Task<Answered<OffsetCommitResponse>> handle_offset_commit(RequestContext& contex
       co_await context.services.groups.commit_offsets(context.shard(), std::move(call));
   for (std::size_t i = 0; i < places.size(); ++i) {
     for (std::size_t j = 0; j < places[i].size(); ++j) {
-      const ApiErrc error =
-          answer.error != ApiErrc::none ? answer.error : answer.partitions[i][j];
+      const ApiErrc error = answer.error != ApiErrc::none ? answer.error : answer.partitions[i][j];
       const Place& place = places[i][j];
       response.topics[place.topic].partitions[place.partition].error_code = to_code(error);
     }
@@ -198,9 +197,8 @@ Task<Answered<OffsetFetchResponse>> handle_offset_fetch(RequestContext& context,
       added.topic_id = topic.id;
       for (FetchedOffsets::Partition& partition : topic.partitions) {
         if (by_id && !known_id) {
-          partition = {.partition = partition.partition,
-                       .metadata = {},
-                       .error = ApiErrc::unknown_topic_id};
+          partition = {
+              .partition = partition.partition, .metadata = {}, .error = ApiErrc::unknown_topic_id};
         }
         added.partitions.push_back(
             to_partition<OffsetFetchResponse::OffsetFetchResponsePartitions>(partition));

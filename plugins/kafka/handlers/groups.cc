@@ -51,8 +51,8 @@ Task<FindCoordinatorResponse::Coordinator> find_one(RequestContext& context, std
   if (key_type == kTransactionKey || key_type == kShareKey) {
     found.error_code = to_code(key_type == kTransactionKey ? ApiErrc::coordinator_not_available
                                                            : ApiErrc::invalid_request);
-    found.error_message = key_type == kTransactionKey ? "transactions are not served"
-                                                      : "share groups are not served";
+    found.error_message =
+        key_type == kTransactionKey ? "transactions are not served" : "share groups are not served";
     co_return found;
   }
   if (key_type != kGroupKey) {
@@ -89,7 +89,9 @@ Task<Answered<FindCoordinatorResponse>> handle_find_coordinator(RequestContext& 
   FindCoordinatorResponse response;
   if (context.version() >= kFirstBatchedVersion) {
     for (const std::string_view key : request.coordinator_keys) {
-      response.coordinators.push_back(co_await find_one(context, key, request.key_type));
+      FindCoordinatorResponse::Coordinator found =
+          co_await find_one(context, key, request.key_type);
+      response.coordinators.push_back(std::move(found));
     }
     co_return std::move(response);
   }
@@ -121,8 +123,8 @@ Task<Answered<JoinGroupResponse>> handle_join_group(RequestContext& context,
   call.reason = request.reason.value_or(std::string_view{});
   call.member_id_required = context.version() >= 4;
   call.skip_assignment_known = context.version() >= 9;
-  JoinGroupAnswer answer = co_await context.services.groups.join(
-      context.shard(), std::move(call), context.connection.cancelled);
+  JoinGroupAnswer answer = co_await context.services.groups.join(context.shard(), std::move(call),
+                                                                 context.connection.cancelled);
 
   JoinGroupResponse response;
   response.error_code = to_code(answer.error);
@@ -155,8 +157,8 @@ Task<Answered<SyncGroupResponse>> handle_sync_group(RequestContext& context,
     call.assignments.push_back(
         {std::string(assignment.member_id), to_bytes(assignment.assignment)});
   }
-  SyncGroupAnswer answer = co_await context.services.groups.sync(
-      context.shard(), std::move(call), context.connection.cancelled);
+  SyncGroupAnswer answer = co_await context.services.groups.sync(context.shard(), std::move(call),
+                                                                 context.connection.cancelled);
 
   SyncGroupResponse response;
   response.error_code = to_code(answer.error);

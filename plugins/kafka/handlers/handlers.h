@@ -90,7 +90,6 @@ KEELSON_KAFKA_HANDLER(handle_delete_groups, DeleteGroups);
 
 /// Topics that a Metadata request names and that are not there, made where settings and the
 /// request allow. What stands in the view afterwards is found there.
-engine::Task<void> create_missing_topics(RequestContext& context,
-                                         std::vector<std::string> names);
+engine::Task<void> create_missing_topics(RequestContext& context, std::vector<std::string> names);
 
 }  // namespace keelson::kafka

@@ -71,8 +71,8 @@ Task<void> create_missing_topics(RequestContext& context, std::vector<std::strin
     topic.partition_count = -1;
     topic.replication_factor = -1;
     // Refusals show when the view is looked at again: it is there, or it is not.
-    const auto created = co_await context.services.controller.create_topic(
-        context.shard(), std::move(topic), false);
+    const auto created =
+        co_await context.services.controller.create_topic(context.shard(), std::move(topic), false);
     if (!created && created.error().code != ApiErrc::topic_already_exists) {
       context.shard().logger().write(
           engine::LogLevel::warning, "kafka",
@@ -81,14 +81,13 @@ Task<void> create_missing_topics(RequestContext& context, std::vector<std::strin
   }
 }
 
-Task<Answered<MetadataResponse>> handle_metadata(RequestContext& context,
-                                                 MetadataRequest request) {
+Task<Answered<MetadataResponse>> handle_metadata(RequestContext& context, MetadataRequest request) {
   auto view = context.services.controller.view();
   // Version 0 says "all" with an empty list, later ones with null.
   const bool all = !request.topics || (context.version() == 0 && request.topics->empty());
-  const bool may_create = context.limits.auto_create_topics &&
-                          (request.allow_auto_topic_creation ||
-                           context.version() < kFirstAutoCreateChoice);
+  const bool may_create =
+      context.limits.auto_create_topics &&
+      (request.allow_auto_topic_creation || context.version() < kFirstAutoCreateChoice);
   if (!all && may_create) {
     std::vector<std::string> missing;
     for (const auto& wanted : *request.topics) {

@@ -135,8 +135,8 @@ Task<Answered<DeleteRecordsResponse>> handle_delete_records(RequestContext& cont
         one.error_code = to_code(ApiErrc::invalid_topic_exception);
         continue;
       }
-      const ApiResult<std::int64_t> start = co_await context.services.replicator.delete_records(
-          context.shard(), *key, asked.offset);
+      const ApiResult<std::int64_t> start =
+          co_await context.services.replicator.delete_records(context.shard(), *key, asked.offset);
       if (start) {
         one.low_watermark = *start;
       } else {
@@ -162,8 +162,7 @@ Task<Answered<DescribeProducersResponse>> handle_describe_producers(
         one.error_code = to_code(key.error());
         continue;
       }
-      const auto producers =
-          co_await context.services.replicator.producers(context.shard(), *key);
+      const auto producers = co_await context.services.replicator.producers(context.shard(), *key);
       if (!producers) {
         one.error_code = to_code(producers.error().code);
         continue;

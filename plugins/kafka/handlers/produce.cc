@@ -122,8 +122,8 @@ Task<Answered<ProduceResponse>> handle_produce(RequestContext& context, ProduceR
       if (error == ApiErrc::none && !partition.records) error = ApiErrc::invalid_record;
       topic_response.partition_responses.push_back(refused(partition.index, error));
       if (error != ApiErrc::none) continue;
-      places.push_back({response.responses.size() - 1,
-                        topic_response.partition_responses.size() - 1});
+      places.push_back(
+          {response.responses.size() - 1, topic_response.partition_responses.size() - 1});
       call.partitions.push_back({*key, *partition.records});
     }
   }
@@ -131,8 +131,7 @@ Task<Answered<ProduceResponse>> handle_produce(RequestContext& context, ProduceR
     std::vector<ProduceAnswer> answers =
         co_await context.services.replicator.produce(context.shard(), std::move(call));
     for (std::size_t i = 0; i < answers.size(); ++i) {
-      auto& place =
-          response.responses[places[i].topic].partition_responses[places[i].partition];
+      auto& place = response.responses[places[i].topic].partition_responses[places[i].partition];
       place = to_response(place.index, std::move(answers[i]));
     }
   }

@@ -49,8 +49,7 @@ ApiResult<NewTopic> read_new_topic(const CreateTopicsRequest::CreatableTopic& as
   for (const auto& assignment : asked.assignments) {
     if (!by_partition.emplace(assignment.partition_index, assignment.broker_ids).second) {
       return refuse(ApiErrc::invalid_replica_assignment,
-                    engine::concat("partition ", assignment.partition_index,
-                                   " is assigned twice"));
+                    engine::concat("partition ", assignment.partition_index, " is assigned twice"));
     }
   }
   std::int32_t next = 0;
@@ -68,9 +67,9 @@ ApiResult<NewTopic> read_new_topic(const CreateTopicsRequest::CreatableTopic& as
 void describe_created(const RequestContext& context, const TopicView& topic, Created& result) {
   result.topic_id = topic.id;
   result.num_partitions = static_cast<std::int32_t>(topic.partitions.size());
-  result.replication_factor =
-      topic.partitions.empty() ? std::int16_t{-1}
-                               : static_cast<std::int16_t>(topic.partitions[0].replicas.size());
+  result.replication_factor = topic.partitions.empty()
+                                  ? std::int16_t{-1}
+                                  : static_cast<std::int16_t>(topic.partitions[0].replicas.size());
   const auto view = context.services.controller.view();
   const SettingLayers layers =
       setting_layers(*view, context.services.self, context.services.settings, &topic.settings);
@@ -136,8 +135,8 @@ Task<Answered<DeleteTopicsResponse>> handle_delete_topics(RequestContext& contex
       continue;
     }
     const auto view = context.services.controller.view();
-    const auto topic = find_topic(*view, !asked.name, asked.name.value_or(std::string_view{}),
-                                  asked.topic_id);
+    const auto topic =
+        find_topic(*view, !asked.name, asked.name.value_or(std::string_view{}), asked.topic_id);
     if (!topic) {
       result.error_code = to_code(topic.error());
       result.error_message = "there is no such topic";
@@ -155,8 +154,8 @@ Task<Answered<DeleteTopicsResponse>> handle_delete_topics(RequestContext& contex
   co_return std::move(response);
 }
 
-Task<Answered<CreatePartitionsResponse>> handle_create_partitions(
-    RequestContext& context, CreatePartitionsRequest request) {
+Task<Answered<CreatePartitionsResponse>> handle_create_partitions(RequestContext& context,
+                                                                  CreatePartitionsRequest request) {
   CreatePartitionsResponse response;
   std::multiset<std::string_view> names;
   for (const auto& topic : request.topics) names.insert(topic.name);
@@ -201,10 +200,10 @@ Task<Answered<ElectLeadersResponse>> handle_elect_leaders(RequestContext& contex
       one.partition_id = partition;
       const bool there = known != nullptr && partition >= 0 &&
                          static_cast<std::size_t>(partition) < known->partitions.size();
-      one.error_code = to_code(there ? ApiErrc::election_not_needed
-                                     : ApiErrc::unknown_topic_or_partition);
-      one.error_message = there ? "the preferred leader leads already"
-                                : "there is no such topic or partition";
+      one.error_code =
+          to_code(there ? ApiErrc::election_not_needed : ApiErrc::unknown_topic_or_partition);
+      one.error_message =
+          there ? "the preferred leader leads already" : "there is no such topic or partition";
     }
   }
   co_return std::move(response);
