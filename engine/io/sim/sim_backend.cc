@@ -213,7 +213,8 @@ void SimBackend::cancel(Operation& operation) {
   world_.complete(index, -ECANCELED);
 }
 
-std::size_t SimBackend::poll(std::optional<std::int64_t>) {
+std::size_t SimBackend::poll(std::optional<std::int64_t> deadline_ns) {
+  if (done_.empty() && !world_.in_turn_) world_.sleep_in_poll(*this, deadline_ns);
   if (done_.empty()) return 0;
   std::vector<std::uint32_t> delivered = std::exchange(done_, {});
   for (std::size_t i = delivered.size(); i > 1; --i) {
@@ -238,7 +239,9 @@ std::size_t SimBackend::poll(std::optional<std::int64_t>) {
 }
 
 void SimBackend::wake() {
-  if (process_.alive) world_.make_runnable(*this);
+  if (!process_.alive) return;
+  woken_ = true;
+  world_.make_runnable(*this);
 }
 
 void SimBackend::close(int fd) {
@@ -399,6 +402,7 @@ std::int64_t SimBackend::apply_fs(PendingOp& pending) {
 std::int64_t SimBackend::apply_to_file(PendingOp& pending, const SimNode::Descriptor& file) {
   const FsOperation& operation = *pending.fs_operation;
   if (operation.code == FsCode::lock) {
+    if (!file.write) return -EBADF;
     const auto [held, taken] = node_.locks_.try_emplace(file.inode, operation.fd);
     return taken || held->second == operation.fd ? 0 : -EWOULDBLOCK;
   }

@@ -18,7 +18,8 @@ class SimBackend final : public Backend {
   void submit(Operation& operation) override;
   void submit(FsOperation& operation) override;
   void cancel(Operation& operation) override;
-  /// Never sleeps: the world decides when a shard runs.
+  /// Called by the world it never sleeps. Called by others, it lets the world's events happen, but
+  /// no shard run, until something is here.
   std::size_t poll(std::optional<std::int64_t> deadline_ns) override;
   void wake() override;
   void close(int fd) override;
@@ -50,6 +51,7 @@ class SimBackend final : public Backend {
   BackendInfo info_;
   std::vector<std::uint32_t> done_;  // completions to deliver
   bool runnable_ = false;
+  bool woken_ = false;  // wake() was called and no sleep has ended by it
 };
 
 }  // namespace keelson::engine::io

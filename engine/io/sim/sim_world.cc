@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
+#include <utility>
 
 #include "engine/io/sim/sim_backend.h"
 
@@ -328,8 +329,10 @@ void SimWorld::run_shard(SimBackend& backend) {
   Shard& shard = *backend.process_.shards[backend.index_].shard;
   shard.inbox().awake();
   now_ns_ += rng_.between(kTurnNsMin, kTurnNsMax);
+  in_turn_ = true;
   std::size_t worked = backend.poll(0);
   worked += shard.turn() ? 1 : 0;
+  in_turn_ = false;
   if (worked > 0 || !shard.inbox().prepare_to_sleep()) return;
   if (!backend.done_.empty() || !backend.runnable_) return;
   backend.runnable_ = false;
@@ -359,13 +362,30 @@ void SimWorld::wake_due() {
   }
 }
 
-bool SimWorld::step(std::int64_t until_ns) {
+void SimWorld::fire_due() {
   while (!events_.empty() && events_.front().at_ns <= now_ns_) {
     std::pop_heap(events_.begin(), events_.end(), later);
     const SimEvent event = events_.back();
     events_.pop_back();
     fire(event);
   }
+}
+
+void SimWorld::sleep_in_poll(SimBackend& backend, std::optional<std::int64_t> deadline_ns) {
+  const std::int64_t until_ns =
+      deadline_ns ? backend.node_.clock_.world_ns_at(*deadline_ns) : kNever;
+  if (until_ns <= now_ns_) return;
+  while (!std::exchange(backend.woken_, false) && backend.done_.empty() && now_ns_ < until_ns) {
+    std::int64_t next_ns = until_ns;
+    if (!events_.empty()) next_ns = std::min(next_ns, events_.front().at_ns);
+    if (next_ns == kNever) return;  // nothing could ever end the sleep
+    now_ns_ = std::max(now_ns_, next_ns);
+    fire_due();
+  }
+}
+
+bool SimWorld::step(std::int64_t until_ns) {
+  fire_due();
   if (next_timer_ns_ <= now_ns_) wake_due();
   if (!runnable_.empty()) {
     run_shard(*runnable_[rng_.below(runnable_.size())]);

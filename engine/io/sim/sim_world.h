@@ -221,6 +221,8 @@ class SimWorld {
   void start_process(SimNode& node, std::uint32_t shard_count);
   void end_process(SimNode& node, bool power_lost);
   void run_shard(SimBackend& backend);
+  void fire_due();
+  void sleep_in_poll(SimBackend& backend, std::optional<std::int64_t> deadline_ns);
   void make_runnable(SimBackend& backend);
   void wake_all();
   void wake_due();
@@ -240,6 +242,7 @@ class SimWorld {
   Logger* logger_ = &null_logger_;
   std::int64_t now_ns_ = 0;
   std::int64_t next_timer_ns_ = 0;  // no sleeping shard has a timer due before this
+  bool in_turn_ = false;
   std::uint64_t next_sequence_ = 0;
   std::uint64_t next_incarnation_ = 1;
   std::vector<SimEvent> events_;  // a heap
