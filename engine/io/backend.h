@@ -23,7 +23,7 @@ enum class OpCode : std::uint8_t {
   read,       // file: buffers, position_bytes
   write,      // file: buffers, position_bytes, durable
   sync_data,  // file: fdatasync. Covers only writes whose completion was seen before submitting
-  accept,     // listener: result is the descriptor of the new, non-blocking connection
+  accept,     // listener: result is the descriptor of the new connection, TCP_NODELAY set
   connect,    // socket made by Backend::connect_socket()
   receive,    // socket: buffers; result 0 is the end of the stream
   send,       // socket: buffers; never raises SIGPIPE
@@ -63,7 +63,8 @@ enum class FsCode : std::uint8_t {
   sync_dir,    // path: makes its entries durable
   truncate,    // fd, size_bytes
   allocate,    // fd, size_bytes: space reserved and file size set (fallocate, mode 0)
-  lock,        // fd: exclusive advisory lock of the open file; EWOULDBLOCK where held
+  lock,        // fd, open for writing: exclusive advisory lock of the open file, until its
+               // close; EWOULDBLOCK where another open file, or a JVM's FileChannel, holds it
   space,       // path -> free_bytes, total_bytes of its file system
 };
 
@@ -105,7 +106,9 @@ struct FsOperation {
   std::uint64_t total_bytes = 0;
   void (*on_complete)(FsOperation& self) = nullptr;  // as Operation::on_complete
 
+  // For the backend's use between submit() and completion.
   std::uint64_t backend_word = 0;
+  FsOperation* next = nullptr;
 };
 
 /// Where a listener or a peer is. `host` is a numeric IPv4 or IPv6 address.
@@ -116,7 +119,7 @@ struct Endpoint {
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
-/// How an append is made durable; chosen by calibration (engine/io/calibration.h).
+/// How an append is made durable; chosen by calibration (engine/io/probe.h).
 enum class CommitPrimitive : std::uint8_t {
   write_dsync,      // one write with RWF_DSYNC
   write_then_sync,  // a write, then fdatasync, in order

@@ -2,6 +2,17 @@
 
 namespace keelson::engine::io {
 
+void ShardGroup::connect() {
+  for (Shard* shard : shards_) shard->join(*this);
+}
+
+void ShardGroup::became_quiet(Shard& shard) {
+  if (quiet_count_.fetch_add(1) + 1 < shards_.size()) return;
+  for (Shard* other : shards_) {
+    if (other != &shard) other->backend().wake();  // they sleep until somebody says so
+  }
+}
+
 void CrossShardInbox::post(ShardMessage& message) {
   ShardMessage* below = newest_.load(std::memory_order_relaxed);
   do {

@@ -21,15 +21,24 @@ struct ShardMessage {
 };
 
 /// The shards of one process (or simulated node), so that each can find the others.
-/// Filled before any of them runs; constant afterwards.
+/// Filled before any of them runs; constant afterwards. Outlives their run().
 class ShardGroup {
  public:
   void add(Shard& shard) { shards_.push_back(&shard); }
+  /// Tells the shards of each other. Call once, after the last add().
+  void connect();
   Shard& at(std::uint32_t index) const { return *shards_[index]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(shards_.size()); }
 
+  // For Shard::run(): how many were told to stop and have no task. A shard with a request under way
+  // has a task, so once the count is size() nothing is under way anywhere and it stays there.
+  void became_quiet(Shard& shard);
+  void became_busy() { quiet_count_.fetch_sub(1); }
+  bool all_quiet() const { return quiet_count_.load() == shards_.size(); }
+
  private:
   std::vector<Shard*> shards_;
+  std::atomic<std::size_t> quiet_count_{0};
 };
 
 /// What other shards sent to this one: requests, and answers to its own.
@@ -42,7 +51,8 @@ class CrossShardInbox {
  public:
   explicit CrossShardInbox(Shard& owner) : owner_(owner) {}
 
-  /// Any thread. Messages of one sender are delivered in the order they were posted.
+  /// Any thread, a shard's or not. Messages of one sender are delivered in the order they were
+  /// posted; a message may be gone as soon as it is delivered.
   void post(ShardMessage& message);
 
   // The owner's thread only.

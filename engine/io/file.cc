@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/io/aligned_buffer.h"
 #include "engine/io/awaitables.h"
 
 namespace keelson::engine::io {
@@ -43,13 +44,16 @@ Task<Result<void>> on_path(Shard& shard, FsCode code, std::string path, std::str
 }  // namespace
 
 File::File(File&& other) noexcept
-    : shard_(std::exchange(other.shard_, nullptr)), fd_(std::exchange(other.fd_, -1)) {}
+    : shard_(std::exchange(other.shard_, nullptr)),
+      fd_(std::exchange(other.fd_, -1)),
+      direct_(other.direct_) {}
 
 File& File::operator=(File&& other) noexcept {
   if (this != &other) {
     close();
     shard_ = std::exchange(other.shard_, nullptr);
     fd_ = std::exchange(other.fd_, -1);
+    direct_ = other.direct_;
   }
   return *this;
 }
@@ -65,11 +69,16 @@ Task<Result<File>> File::open(Shard& shard, std::string path, OpenFlags flags) {
   operation.flags = flags;
   const std::int64_t result = co_await operation;
   if (result < 0) co_return system_error(result);
-  co_return File{shard, static_cast<int>(result)};
+  co_return File{shard, static_cast<int>(result), flags.direct};
+}
+
+std::size_t File::whole_blocks(std::size_t bytes) const {
+  return direct_ ? round_down_to_block(bytes) : bytes;
 }
 
 Task<Result<std::size_t>> File::read_at(std::uint64_t position_bytes, MutableBytes into) {
-  std::size_t done_bytes = 0;
+  std::size_t done_bytes = 0;  // from here the next transfer starts
+  std::size_t tail_bytes = 0;  // direct: read after it, part of a block
   while (done_bytes < into.size()) {
     const iovec target{into.data() + done_bytes, into.size() - done_bytes};
     IoAwaiter operation{*shard_};
@@ -80,10 +89,14 @@ Task<Result<std::size_t>> File::read_at(std::uint64_t position_bytes, MutableByt
     operation.position_bytes = position_bytes + done_bytes;
     const std::int64_t result = co_await operation;
     if (result < 0) co_return system_error(result);
-    if (result == 0) break;
-    done_bytes += static_cast<std::size_t>(result);
+    const auto read_bytes = static_cast<std::size_t>(result);
+    const std::size_t whole_bytes = whole_blocks(read_bytes);
+    // Direct reads start at blocks only. The same part of a block twice: there the file ends.
+    if (whole_bytes == 0 && read_bytes <= tail_bytes) break;
+    done_bytes += whole_bytes;
+    tail_bytes = read_bytes - whole_bytes;
   }
-  co_return done_bytes;
+  co_return done_bytes + tail_bytes;
 }
 
 Task<Result<void>> File::write_at(std::uint64_t position_bytes, Bytes bytes, bool durable) {
@@ -100,8 +113,10 @@ Task<Result<void>> File::write_at(std::uint64_t position_bytes, Bytes bytes, boo
     operation.position_bytes = position_bytes + done_bytes;
     const std::int64_t result = co_await operation;
     if (result < 0) co_return system_error(result);
-    if (result == 0) co_return fail(Errc::io, EIO);
-    done_bytes += static_cast<std::size_t>(result);
+    // A direct write that stopped inside a block starts again at that block, with the same bytes.
+    const std::size_t whole_bytes = whole_blocks(static_cast<std::size_t>(result));
+    if (whole_bytes == 0) co_return fail(Errc::io, EIO);
+    done_bytes += whole_bytes;
   }
   co_return Result<void>{};
 }

@@ -23,7 +23,8 @@ namespace keelson::engine::io {
 class File {
  public:
   File() = default;
-  File(Shard& shard, int fd) : shard_(&shard), fd_(fd) {}
+  /// `direct`: opened with O_DIRECT.
+  File(Shard& shard, int fd, bool direct = false) : shard_(&shard), fd_(fd), direct_(direct) {}
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
   ~File() { close(); }
@@ -49,8 +50,12 @@ class File {
   [[nodiscard]] Task<Result<void>> lock();
 
  private:
+  /// Of `bytes` that were transferred, those after which the next transfer may start.
+  std::size_t whole_blocks(std::size_t bytes) const;
+
   Shard* shard_ = nullptr;
   int fd_ = -1;
+  bool direct_ = false;
 };
 
 [[nodiscard]] Task<Result<void>> rename(Shard& shard, std::string from, std::string to);

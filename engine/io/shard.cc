@@ -34,6 +34,12 @@ Shard::Detached Shard::run_detached(Shard& shard, Task<void> task) {
 }
 
 void Shard::spawn(Task<void> task) {
+  if (quiet_) {
+    // Before the task can answer whoever asked for it: that shard is not quiet until then, so the
+    // count never says "all" while this task lives.
+    quiet_ = false;
+    group_->became_busy();
+  }
   ++live_tasks_;
   schedule(run_detached(*this, std::move(task)).handle);
 }
@@ -53,14 +59,25 @@ bool Shard::turn() {
 
 void Shard::run() {
   while (true) {
-    while (turn()) {
-      backend().poll(std::int64_t{0});  // a past deadline: submit and reap, do not sleep
-    }
-    if (stop_requested_.load(std::memory_order_acquire) && live_tasks_ == 0) return;
-    if (!inbox_->prepare_to_sleep()) continue;
-    backend().poll(next_deadline_ns());
-    inbox_->awake();
+    turn();
+    if (may_return()) return;
+    // One poll a turn, so that neither a coroutine that keeps yielding nor a peer that keeps
+    // sending starves the backend. Nothing left to do: the same call submits and sleeps.
+    const bool sleep = ready_.empty() && inbox_->prepare_to_sleep();
+    backend().poll(sleep ? next_deadline_ns() : std::optional<std::int64_t>(0));
+    if (sleep) inbox_->awake();
   }
+}
+
+bool Shard::may_return() {
+  if (live_tasks_ > 0 || !ready_.empty()) return false;
+  if (!stop_requested_.load(std::memory_order_acquire)) return false;
+  if (group_ == nullptr) return true;
+  if (!quiet_) {
+    quiet_ = true;
+    group_->became_quiet(*this);
+  }
+  return group_->all_quiet();
 }
 
 void Shard::request_stop() {

@@ -22,6 +22,7 @@
 namespace keelson::engine::io {
 
 class CrossShardInbox;
+class ShardGroup;
 
 /// What a shard is made of. All outlive the shard.
 struct ShardParts {
@@ -60,10 +61,15 @@ class Shard {
   /// When the next timer is due, by Clock::now_ns(); nothing where there is none.
   std::optional<std::int64_t> next_deadline_ns() const { return timers_.next_deadline_ns(); }
 
-  /// turn() and sleep until request_stop() was called and no spawned task lives.
+  /// turn() and sleep until request_stop() was called and no spawned task lives. In a group, of
+  /// which every shard must be told: until that is so of all of them, because a task that still
+  /// ends elsewhere may need an answer from here. No shard or backend of a group may be destroyed
+  /// before run() has returned on all.
   void run();
   /// Any thread. Tasks must be told to end by their owners; this only lets run() return after.
   void request_stop();
+  /// For ShardGroup::connect().
+  void join(ShardGroup& group) { group_ = &group; }
 
   TimerQueue& timers() { return timers_; }
 
@@ -101,6 +107,7 @@ class Shard {
   };
   struct Detached;  // the coroutine that owns a spawned task
   static Detached run_detached(Shard& shard, Task<void> task);
+  bool may_return();
 
   const std::uint32_t index_;
   const std::uint32_t count_;
@@ -110,6 +117,8 @@ class Shard {
   std::unique_ptr<CrossShardInbox> inbox_;
   std::size_t live_tasks_ = 0;
   std::atomic<bool> stop_requested_{false};
+  ShardGroup* group_ = nullptr;
+  bool quiet_ = false;  // counted by group_ as stopped and without tasks
 };
 
 }  // namespace keelson::engine::io

@@ -1,6 +1,7 @@
 #include "engine/io/timer_queue.h"
 
 #include <cassert>
+#include <utility>
 
 namespace keelson::engine::io {
 
@@ -49,8 +50,11 @@ void TimerQueue::arm(Timer& timer, std::int64_t deadline_ns) {
 
 void TimerQueue::disarm(Timer& timer) {
   if (!timer.armed()) return;
-  const std::size_t index = timer.heap_index;
-  timer.heap_index = Timer::kNotArmed;
+  const std::size_t index = std::exchange(timer.heap_index, Timer::kNotArmed);
+  if ((index & kInDue) != 0) {
+    due_[index & ~kInDue] = nullptr;
+    return;
+  }
   Timer* const last = heap_.back();
   heap_.pop_back();
   if (last == &timer) return;
@@ -60,15 +64,24 @@ void TimerQueue::disarm(Timer& timer) {
 }
 
 std::size_t TimerQueue::run_due(std::int64_t now_ns) {
-  const std::uint64_t armed_before = next_sequence_;
-  std::size_t ran = 0;
-  while (!heap_.empty()) {
+  // All are taken off before the first runs: one that is armed meanwhile for an earlier time would
+  // otherwise stand in front of those that were here first, perhaps every time.
+  assert(due_.empty());
+  while (!heap_.empty() && heap_.front()->deadline_ns <= now_ns) {
     Timer& first = *heap_.front();
-    if (first.deadline_ns > now_ns || first.sequence >= armed_before) break;
     disarm(first);
-    first.on_due(first);
+    first.heap_index = kInDue | due_.size();
+    due_.push_back(&first);
+  }
+  std::size_t ran = 0;
+  for (std::size_t i = 0; i < due_.size(); ++i) {
+    Timer* const timer = due_[i];
+    if (timer == nullptr) continue;  // disarmed by one that ran before
+    disarm(*timer);
+    timer->on_due(*timer);
     ++ran;
   }
+  due_.clear();
   return ran;
 }
 

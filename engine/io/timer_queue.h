@@ -36,7 +36,11 @@ class TimerQueue {
   void sift_up(std::size_t index);
   void sift_down(std::size_t index);
 
+  // The top bit of Timer::heap_index: the rest is a place in due_.
+  static constexpr std::size_t kInDue = ~(static_cast<std::size_t>(-1) >> 1);
+
   std::vector<Timer*> heap_;
+  std::vector<Timer*> due_;  // taken off by the run_due() under way; null: disarmed or run
   std::uint64_t next_sequence_ = 0;
 };
 

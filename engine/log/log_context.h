@@ -1,9 +1,12 @@
 // engine/log/log_context.h: what the logs of one shard share.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "engine/io/shard.h"
+#include "engine/log/chunk_cache.h"
 
 namespace keelson::engine::log {
 
@@ -15,19 +18,59 @@ struct LogLimits {
   std::uint32_t commits_in_flight = 4;                    // per log (calibration: io_uring.md, K)
   std::uint64_t disk_reserve_bytes = std::uint64_t{256} << 20;  // appends refused below this
   bool direct_io = true;  // false where the file system refuses O_DIRECT
+  std::int64_t sidecar_delay_ms = 250;  // integrity entries reach their file this late at most
+  std::int64_t idle_after_ms = 5'000;   // a log without appends gives its buffers and files back
 };
 
 /// Owned by the shard; outlives its logs. One thread.
 class LogContext {
  public:
-  LogContext(io::Shard& shard, LogLimits limits) : shard_(shard), limits_(limits) {}
+  LogContext(io::Shard& shard, LogLimits limits)
+      : shard_(shard), limits_(limits), chunks_(limits.cache_bytes) {}
+  LogContext(const LogContext&) = delete;  // logs hold its address
 
   io::Shard& shard() { return shard_; }
   const LogLimits& limits() const { return limits_; }
+  ChunkCache& chunks() { return chunks_; }
+
+  /// Bytes appended to any log of the shard and not yet written.
+  std::uint64_t pending_bytes = 0;
+  /// Sealed segments' files that are open now, all logs together.
+  std::uint32_t open_files = 0;
+
+  /// False once a file system refused O_DIRECT; files are then opened without.
+  bool direct_io() const { return limits_.direct_io && !direct_refused_; }
+  void refuse_direct_io() { direct_refused_ = true; }
+
+  /// kChunkBytesMax zeros, for preparing space.
+  Bytes zeros() {
+    if (zeros_.size_bytes() == 0) {
+      zeros_ = io::AlignedBuffer(kChunkBytesMax);
+      std::ranges::fill(zeros_.bytes(), std::byte{0});
+    }
+    return zeros_.bytes();
+  }
+
+  /// A block for the partial end of a commit; given back when the write is done.
+  io::AlignedBuffer take_block() {
+    if (blocks_.empty()) return io::AlignedBuffer(io::kBlockBytes);
+    io::AlignedBuffer block = std::move(blocks_.back());
+    blocks_.pop_back();
+    return block;
+  }
+  void give_block(io::AlignedBuffer block) {
+    if (blocks_.size() < kSpareBlocksMax) blocks_.push_back(std::move(block));
+  }
 
  private:
+  static constexpr std::size_t kSpareBlocksMax = 64;
+
   io::Shard& shard_;
   LogLimits limits_;
+  ChunkCache chunks_;
+  bool direct_refused_ = false;
+  io::AlignedBuffer zeros_;
+  std::vector<io::AlignedBuffer> blocks_;
 };
 
 }  // namespace keelson::engine::log

@@ -78,4 +78,8 @@ void stamp_batch(MutableBytes batch, Offset base_offset, LeaderEpoch epoch);
 /// Makes the batch one of log-append time: type bit, max timestamp, new CRC.
 void stamp_log_append_time(MutableBytes batch, std::int64_t now_ms);
 
+/// Writes `header` in front of the records that stand in `batch` from byte 61 on, with the CRC
+/// they make; `header.crc` is not looked at. `batch` is header.size_bytes() long.
+void write_batch_header(MutableBytes batch, const BatchHeader& header);
+
 }  // namespace keelson::engine::log

@@ -1,0 +1,96 @@
+#include "engine/log/batch_builder.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "engine/log/compression.h"
+#include "engine/log/varint.h"
+
+namespace keelson::engine::log {
+namespace {
+
+void append_bytes(std::vector<std::byte>& out, Bytes bytes) {
+  append_varint(out, static_cast<std::int32_t>(bytes.size()));
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
+
+void append_nullable(std::vector<std::byte>& out, const std::optional<Bytes>& bytes) {
+  if (bytes) {
+    append_bytes(out, *bytes);
+  } else {
+    append_varint(out, std::int32_t{-1});
+  }
+}
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(Codec codec, int level) : codec_(codec), level_(level) {}
+
+BatchBuilder& BatchBuilder::producer(ProducerId id, ProducerEpoch epoch,
+                                     std::int32_t base_sequence) {
+  producer_id_ = id;
+  producer_epoch_ = epoch;
+  base_sequence_ = base_sequence;
+  return *this;
+}
+
+BatchBuilder& BatchBuilder::transactional(bool on) {
+  flags_ = static_cast<std::int16_t>(on ? flags_ | kAttributeTransactional
+                                        : flags_ & ~kAttributeTransactional);
+  return *this;
+}
+
+BatchBuilder& BatchBuilder::control(bool on) {
+  flags_ = static_cast<std::int16_t>(on ? flags_ | kAttributeControl : flags_ & ~kAttributeControl);
+  return *this;
+}
+
+BatchBuilder& BatchBuilder::add(std::int64_t timestamp_ms, std::optional<Bytes> key,
+                                std::optional<Bytes> value, std::span<const RecordHeader> headers) {
+  if (record_count_ == 0) {
+    base_timestamp_ = timestamp_ms;
+    max_timestamp_ = timestamp_ms;
+  }
+  max_timestamp_ = std::max(max_timestamp_, timestamp_ms);
+
+  // The length goes in front, so the record is made aside first.
+  std::vector<std::byte> record;
+  record.push_back(std::byte{0});  // attributes
+  append_varint(record, timestamp_ms - base_timestamp_);
+  append_varint(record, record_count_);
+  append_nullable(record, key);
+  append_nullable(record, value);
+  append_varint(record, static_cast<std::int32_t>(headers.size()));
+  for (const RecordHeader& header : headers) {
+    append_bytes(record, header.key);
+    append_nullable(record, header.value);
+  }
+  append_bytes(records_, record);
+  ++record_count_;
+  return *this;
+}
+
+std::vector<std::byte> BatchBuilder::build(Offset base_offset, LeaderEpoch epoch) const {
+  assert(record_count_ > 0);
+  std::vector<std::byte> batch(kBatchHeaderBytes);
+  const Result<void> compressed = compress(codec_, level_, records_, batch, batch.max_size());
+  assert(compressed);
+
+  BatchHeader header;
+  header.base_offset = base_offset;
+  header.length = static_cast<std::int32_t>(batch.size() - kBatchPrefixBytes);
+  header.leader_epoch = epoch;
+  header.magic = kMagic;
+  header.attributes = static_cast<std::int16_t>(flags_ | static_cast<std::int16_t>(codec_));
+  header.last_offset_delta = record_count_ - 1;
+  header.base_timestamp = base_timestamp_;
+  header.max_timestamp = max_timestamp_;
+  header.producer_id = producer_id_;
+  header.producer_epoch = producer_epoch_;
+  header.base_sequence = base_sequence_;
+  header.record_count = record_count_;
+  write_batch_header(batch, header);
+  return batch;
+}
+
+}  // namespace keelson::engine::log

@@ -1,0 +1,114 @@
+// engine/log/committer.h: brings appended bytes to the drive, in groups, in order of the log.
+//
+// No timer: when nothing is under way and bytes wait, they are written; what comes meanwhile goes
+// with the next write. Several commits may be under way, on different blocks; the frontier is the
+// end of the longest run of finished ones, and only it acknowledges.
+//
+// The last block of a commit is rewritten by the next: the acknowledged part with the same bytes,
+// so any mix of old and new sectors keeps it. It is written from a copy, because appends go on
+// filling the chunk meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/io/backend.h"
+#include "engine/io/sync.h"
+#include "engine/log/log_config.h"
+#include "engine/log/segment.h"
+#include "engine/task.h"
+
+namespace keelson::engine::log {
+
+/// What the committer needs of its log. All called on the shard's thread.
+class CommitHost {
+ public:
+  /// Makes `segment` ready for its first commit since it was opened or idle: file, manifest, tail
+  /// block. `segment.begun` is set at success.
+  [[nodiscard]] virtual Task<Result<void>> begin_segment(std::shared_ptr<Segment> segment) = 0;
+  /// `segment` was rolled, and all its bytes are written.
+  [[nodiscard]] virtual Task<Result<void>> finish_segment(std::shared_ptr<Segment> segment) = 0;
+  /// The frontier moved within `segment`: batches of the log below `acknowledged` are written (durable, unless the
+  /// durability is relaxed).
+  virtual void on_written(Segment& segment, Offset acknowledged) = 0;
+  /// The log is poisoned: nothing after the frontier will ever be acknowledged.
+  virtual void on_failure(Error error) = 0;
+  virtual bool relaxed() const = 0;
+
+ protected:
+  ~CommitHost() = default;
+};
+
+class Committer {
+ public:
+  Committer(LogContext& context, CommitHost& host);
+  ~Committer();
+  Committer(const Committer&) = delete;
+
+  /// The segment that later enqueue() calls append to. Those before it are sealed.
+  void follow(std::shared_ptr<Segment> segment);
+  /// Notes a batch placed at the end of the last segment, and sees to it that it gets written.
+  void enqueue(std::uint32_t size_bytes, Offset next_offset);
+
+  /// Grows the prepared space of `segment` in the background where the tail comes near its end.
+  void prepare_ahead(const std::shared_ptr<Segment>& segment);
+
+  /// Starts the fdatasync that follows writes in relaxed mode, for what is written by now.
+  void sync_behind();
+  /// Waits until everything enqueued so far is on stable storage.
+  [[nodiscard]] Task<Result<void>> flush();
+  /// Waits until no write, sync or preparation is under way and no more will start by itself.
+  Task<void> drain();
+
+  bool idle() const { return !running_ && in_flight_.empty() && !preparing_ && !syncing_; }
+  std::optional<Error> failure() const { return failure_; }
+  void poison(Error error);
+  /// True while the drive is too full for another step; appends past the prepared space wait.
+  bool space_short() const { return space_short_; }
+  /// From now on a full drive fails what waits for space instead of retrying.
+  void stop_waiting_for_space() { no_waiting_ = true; }
+  /// Forgets the segment in hand, which must have nothing pending.
+  void forget();
+
+ private:
+  struct Commit;
+  struct PendingBatch {
+    std::uint64_t end_bytes;
+    Offset next_offset;
+  };
+  struct Follower {
+    std::shared_ptr<Segment> segment;
+    std::deque<PendingBatch> batches;  // not written yet
+  };
+  enum class Step : std::uint8_t { again, wait, done };
+
+  void kick();
+  Task<void> run();
+  Step submit_next(Follower& follower);
+  void submit(Commit& commit);
+  void completed(Commit& commit);
+  void advance();
+  Task<Result<void>> fill_tail(std::shared_ptr<Segment> segment);
+  Task<void> prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
+  Task<Result<void>> prepare_step(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
+  Task<void> sync(std::shared_ptr<Segment> segment);
+
+  LogContext& context_;
+  CommitHost& host_;
+  io::Event wake_;
+  std::deque<Follower> segments_;
+  std::list<Commit> in_flight_;
+  std::optional<Error> failure_;
+  bool running_ = false;
+  bool preparing_ = false;
+  bool syncing_ = false;
+  bool space_short_ = false;
+  bool no_waiting_ = false;
+};
+
+}  // namespace keelson::engine::log

@@ -1,0 +1,66 @@
+// engine/log/entry_cursor.h: the integrity entries of a segment one after the other, from its file
+// and, behind those, from memory. Checks the chain.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/error.h"
+#include "engine/io/file.h"
+#include "engine/log/integrity_sidecar.h"
+#include "engine/log/segment.h"
+#include "engine/task.h"
+
+namespace keelson::engine::log {
+
+/// Walks the entries of an integrity file that end where the chain does.
+class EntryFile {
+ public:
+  EntryFile(io::Shard& shard, std::string path) : shard_(shard), path_(std::move(path)) {}
+
+  /// Begins at entry `number`. The chain value before it is read from the file, or is `seed` for
+  /// the first. Errors: not_found, io.
+  [[nodiscard]] Task<Result<void>> start(std::uint64_t number, std::uint32_t seed);
+  /// The next entry; nothing at the end, or where the chain breaks: see broken().
+  [[nodiscard]] Task<Result<std::optional<IntegrityEntry>>> next();
+
+  std::uint64_t number() const { return number_; }  // of the entry that next() returns next
+  std::uint32_t chain() const { return chain_; }    // of the one before it
+  bool broken() const { return broken_; }
+  bool started() const { return file_.is_open(); }
+
+ private:
+  Task<Result<Bytes>> bytes_at(std::uint64_t position_bytes);
+
+  io::Shard& shard_;
+  std::string path_;
+  io::File file_;
+  std::vector<std::byte> buffer_;
+  std::uint64_t buffer_start_ = 0;
+  std::size_t buffer_bytes_ = 0;
+  std::size_t piece_bytes_ = 4096;  // grows with the walk
+  std::uint64_t number_ = 0;
+  std::uint32_t chain_ = 0;
+  bool broken_ = false;
+};
+
+/// The same over a live segment, whose last entries may be in memory only.
+class EntryCursor {
+ public:
+  explicit EntryCursor(std::shared_ptr<Segment> segment);
+
+  [[nodiscard]] Task<Result<void>> start(std::uint64_t number, std::uint32_t seed);
+  /// Errors: corrupt where the file's chain is broken before its known end.
+  [[nodiscard]] Task<Result<std::optional<IntegrityEntry>>> next();
+  std::uint64_t number() const { return number_; }
+
+ private:
+  std::shared_ptr<Segment> segment_;
+  EntryFile file_;
+  std::uint64_t number_ = 0;
+  std::uint32_t seed_ = 0;
+};
+
+}  // namespace keelson::engine::log

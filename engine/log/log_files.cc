@@ -1,0 +1,329 @@
+// What a log writes beside its records, and when files are made, sealed and closed.
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <utility>
+
+#include "engine/crc32c.h"
+#include "engine/log/file_lock.h"
+#include "engine/log/log_impl.h"
+
+namespace keelson::engine::log {
+namespace {
+
+constexpr std::uint64_t kFirstStepBytes = std::uint64_t{64} << 10;
+
+}  // namespace
+
+Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
+  const bool reopened = segment->written_bytes() > 0 || segment->prepared_bytes > 0;
+  Result<io::File> file = co_await open_direct(
+      context_, segment->path(".log"), io::OpenFlags{.write = true, .create = !reopened});
+  if (!file) co_return std::unexpected(file.error());
+  segment->writer = std::move(*file);
+  if (segment->prepared_bytes == 0) {
+    const Result<void> prepared = co_await prepare_first(segment);
+    if (!prepared) co_return prepared;
+  }
+  if (manifest_clean_ || manifest_last_base_ < segment->base_offset) {
+    const Result<void> named = co_await write_manifest(false);
+    if (!named) co_return named;
+  }
+  files_dirty_ = true;
+  segment->begun = true;
+  committer_.prepare_ahead(segment);
+  co_return Result<void>{};
+}
+
+/// The first step of prepared space. A reopened file ends inside a block: that is written whole,
+/// with the bytes it has, for direct writes must not grow the file later.
+Task<Result<void>> LogImpl::prepare_first(SegmentPtr segment) {
+  const std::uint64_t size_bytes = segment->written_bytes();
+  const std::uint64_t start = io::round_down_to_block(size_bytes);
+  std::uint64_t at = start;
+  if (size_bytes > start) {
+    io::AlignedBuffer block(io::kBlockBytes);
+    std::memset(block.data(), 0, block.size_bytes());
+    const Result<std::size_t> read = co_await segment->writer.read_at(start, block.bytes());
+    if (!read) co_return std::unexpected(read.error());
+    const std::size_t used = size_bytes - start;
+    if (*read < used || crc32c(Bytes(block.data(), used)) != segment->tail_crc) {
+      co_return fail(Errc::corrupt);
+    }
+    std::memset(block.data() + used, 0, block.size_bytes() - used);
+    const Result<void> written = co_await segment->writer.write_at(start, block.bytes());
+    if (!written) co_return written;
+    at += io::kBlockBytes;
+  }
+  const Bytes zeros = context_.zeros().first(kFirstStepBytes);
+  const Result<void> written = co_await segment->writer.write_at(at, zeros);
+  if (!written) co_return written;
+  const Result<void> synced = co_await segment->writer.sync_data();
+  if (!synced) co_return synced;
+  segment->prepared_bytes = at + zeros.size();
+  co_return Result<void>{};
+}
+
+/// The rolled segment is complete on the drive. The next one's begin_segment() names its final
+/// size in the manifest; cutting it and writing its side files can wait.
+Task<Result<void>> LogImpl::finish_segment(SegmentPtr segment) {
+  if (segment->synced_bytes < segment->size_bytes) {
+    const Result<void> synced = co_await segment->writer.sync_data();
+    if (!synced) co_return synced;
+    segment->synced_bytes = segment->size_bytes;
+  }
+  const bool entered = background_.enter();
+  assert(entered);  // closed only after the committer came to rest
+  shard_.spawn(seal(std::move(segment)));
+  co_return Result<void>{};
+}
+
+Task<void> LogImpl::seal(SegmentPtr segment) {
+  const io::Gate::Pass pass(background_);
+  const Result<void> sealed = co_await seal_files(segment);
+  segment->writer.close();
+  segment->begun = false;
+  if (!sealed) {
+    warn(concat("could not finish the files of segment ", segment->base_offset.value(), ": ",
+                to_string(sealed.error().code), "; recovery will"));
+  }
+}
+
+Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
+  const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
+  if (!cut) co_return cut;
+  const Result<void> synced = co_await segment->writer.sync_data();
+  if (!synced) co_return synced;
+  const FileLock lock = co_await FileLock::take(file_lock_);
+  const Result<void> entries = co_await write_entries(segment, true);
+  if (!entries) co_return entries;
+  const Result<void> indexes = co_await write_index_files(segment);
+  if (!indexes) co_return indexes;
+  const auto snapshot = snapshots_at_roll_.find(segment->next_offset);
+  if (snapshot == snapshots_at_roll_.end()) co_return Result<void>{};
+  const std::string content = std::move(snapshot->second);
+  snapshots_at_roll_.erase(snapshot);
+  co_return co_await write_snapshot(segment->next_offset, content);
+}
+
+Manifest LogImpl::describe(bool clean) const {
+  Manifest manifest;
+  manifest.identity = identity_;
+  manifest.clean = clean;
+  manifest.log_start_offset = start_;
+  manifest.recovery_point = synced_offset();
+  manifest.epochs = epochs_.entries();
+  for (const Offset base : dropped_) {
+    manifest.segments.push_back({.base_offset = base, .next_offset = base, .dropped = true});
+  }
+  for (const SegmentPtr& segment : segments_) {
+    // A rolled segment whose bytes are not all written is still the last one for recovery.
+    const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
+    if (!complete && !clean) {
+      manifest.segments.push_back({.base_offset = segment->base_offset,
+                                   .created_ms = segment->created_ms});
+      break;
+    }
+    manifest.segments.push_back({.base_offset = segment->base_offset,
+                                 .next_offset = segment->next_offset,
+                                 .size_bytes = segment->size_bytes,
+                                 .batch_count = segment->batch_count,
+                                 .max_timestamp_ms = segment->max_timestamp_ms,
+                                 .max_timestamp_offset = segment->max_timestamp_offset,
+                                 .first_timestamp_ms = segment->first_timestamp_ms,
+                                 .created_ms = segment->created_ms,
+                                 .last_chain = segment->chain,
+                                 .sealed = segment->sealed});
+  }
+  std::ranges::sort(manifest.segments, {}, &ManifestSegment::base_offset);
+  return manifest;
+}
+
+Offset LogImpl::synced_offset() const {
+  for (const SegmentPtr& segment : segments_) {
+    if (segment->synced_bytes < segment->size_bytes) {
+      return relaxed() ? segment->base_offset : durable_;
+    }
+  }
+  return durable_;
+}
+
+Task<Result<void>> LogImpl::write_manifest(bool clean) {
+  const FileLock lock = co_await FileLock::take(manifest_lock_);
+  const Manifest manifest = describe(clean);
+  std::string path = dir_ + "/" + std::string(kManifestName);
+  const Result<void> written =
+      co_await io::replace_file(shard_, std::move(path), encode_manifest(manifest));
+  if (!written) co_return written;
+  manifest_clean_ = clean;
+  manifest_last_base_ = manifest.segments.back().base_offset;
+  co_return Result<void>{};
+}
+
+/// Appends the entries of written batches to the segment's integrity file. Under file_lock_.
+Task<Result<void>> LogImpl::write_entries(SegmentPtr segment, bool synced) {
+  const std::size_t count = segment->chained;
+  if (count == 0 && !synced) co_return Result<void>{};
+  std::string content;
+  content.reserve(count * kIntegrityEntryBytes);
+  for (std::size_t i = 0; i < count; ++i) append_integrity_entry(content, segment->entries[i]);
+  Result<io::File> file = co_await io::File::open(
+      shard_, segment->path(".integrity"), io::OpenFlags{.write = true, .create = true});
+  if (!file) co_return std::unexpected(file.error());
+  const std::uint64_t position = segment->entries_in_file * kIntegrityEntryBytes;
+  const Result<void> written =
+      co_await file->write_at(position, std::as_bytes(std::span(content)));
+  if (!written) co_return written;
+  // Only now: readers take from memory what is not in the file.
+  segment->entries.erase(segment->entries.begin(),
+                         segment->entries.begin() + static_cast<std::ptrdiff_t>(count));
+  segment->entries_in_file += count;
+  segment->chained -= count;
+  if (!synced) co_return Result<void>{};
+  const Result<void> cut = co_await file->truncate(segment->entries_in_file * kIntegrityEntryBytes);
+  if (!cut) co_return cut;
+  co_return co_await file->sync_data();
+}
+
+Task<Result<void>> LogImpl::write_index_files(SegmentPtr segment) {
+  assert(segment->index.has_value());
+  const Result<void> offsets =
+      co_await write_derived(segment->path(".index"), segment->index->encode_offsets());
+  if (!offsets) co_return offsets;
+  co_return co_await write_derived(segment->path(".timeindex"), segment->index->encode_times());
+}
+
+/// A file that can be made again from others: written in place and synced, without a rename.
+Task<Result<void>> LogImpl::write_derived(std::string path, std::string content) {
+  Result<io::File> file = co_await io::File::open(
+      shard_, std::move(path), io::OpenFlags{.write = true, .create = true, .truncate = true});
+  if (!file) co_return std::unexpected(file.error());
+  const Result<void> written = co_await file->write_at(0, std::as_bytes(std::span(content)));
+  if (!written) co_return written;
+  co_return co_await file->sync_data();
+}
+
+void LogImpl::start_housekeeping() {
+  if (housekeeping_) return;
+  housekeeping_ = true;
+  shard_.spawn(housekeeping());
+}
+
+/// Lives while the log is in use: brings integrity entries to their file soon after the log's
+/// bytes, and gives memory and descriptors back when appends have ceased.
+Task<void> LogImpl::housekeeping() {
+  bool idle = false;
+  while (!idle && !gate_.closing() && !committer_.failure()) {
+    const bool pending = !segments_.back()->entries.empty();
+    const std::int64_t delay_ms =
+        pending ? context_.limits().sidecar_delay_ms : context_.limits().idle_after_ms;
+    const std::int64_t until_ns = shard_.clock().now_ns() + delay_ms * 1'000'000;
+    co_await housekeeper_wake_.wait_until(until_ns);
+    if (gate_.closing() || committer_.failure()) break;
+    const Result<void> tidied = co_await write_pending_files();
+    if (!tidied) warn(concat("side files: ", to_string(tidied.error().code)));
+    const std::int64_t quiet_ns = shard_.clock().now_ns() - last_append_ns_;
+    idle = committer_.idle() && gate_.inside() == 0 && background_.inside() == 0 &&
+           segments_.back()->entries.empty() &&
+           quiet_ns >= context_.limits().idle_after_ms * 1'000'000;
+  }
+  if (idle) give_back_memory();
+  housekeeping_ = false;
+  housekeeper_gone_.notify();
+}
+
+Task<Result<void>> LogImpl::write_pending_files() {
+  const FileLock lock = co_await FileLock::take(file_lock_);
+  const SegmentPtr active = segments_.back();
+  const Result<void> entries = co_await write_entries(active, false);
+  if (!entries) co_return entries;
+  if (!epochs_dirty_) co_return Result<void>{};
+  co_return co_await write_epochs();
+}
+
+/// An idle log holds no buffer, no descriptor and no timer. What comes next reopens the file.
+void LogImpl::give_back_memory() {
+  for (const SegmentPtr& segment : segments_) {
+    remember_tail(*segment);
+    segment->forget_memory();
+    segment->close_reader();
+    segment->writer.close();
+    segment->begun = false;
+    if (segment->sealed) segment->index.reset();
+  }
+}
+
+/// Keeps a checksum of the tail block's bytes, so that they can be trusted when read back.
+void LogImpl::remember_tail(Segment& segment) const {
+  const std::uint64_t start = io::round_down_to_block(segment.size_bytes);
+  if (segment.sealed || start == segment.size_bytes) return;
+  const std::shared_ptr<Chunk>* const tail = segment.recent.find(start);
+  if (tail == nullptr) return;  // not in memory since the checksum was taken
+  const std::byte* const from = (*tail)->memory.data() + (start - (*tail)->position_bytes);
+  segment.tail_crc = crc32c(Bytes(from, segment.size_bytes - start));
+}
+
+Task<Result<void>> LogImpl::flush() {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  co_return co_await committer_.flush();
+}
+
+Task<Result<void>> LogImpl::checkpoint() {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  producers_.expire(shard_.clock().wall_ms(), config_.producer_id_expiration_ms);
+  co_return co_await write_pending_files();
+}
+
+Task<Result<void>> LogImpl::close() {
+  if (closed_) co_return Result<void>{};
+  committer_.stop_waiting_for_space();
+  co_await gate_.close();
+  housekeeper_wake_.notify();
+  while (housekeeping_) co_await housekeeper_gone_.wait();
+  const Result<void> flushed = co_await committer_.flush();
+  co_await committer_.drain();
+  co_await background_.close();
+  Result<void> outcome = flushed;
+  if (flushed && files_dirty_) outcome = co_await close_files();
+  for (const SegmentPtr& segment : segments_) {
+    segment->writer.close();
+    segment->close_reader();
+    segment->forget_memory();
+  }
+  closed_ = true;
+  moved_.notify();
+  co_return outcome;
+}
+
+/// Everything Kafka's tools and the next open() look at; the manifest last, as it says "clean".
+Task<Result<void>> LogImpl::close_files() {
+  const FileLock lock = co_await FileLock::take(file_lock_);
+  const SegmentPtr active = segments_.back();
+  if (active->writer.is_open() || active->prepared_bytes > 0) {
+    if (!active->writer.is_open()) {
+      Result<io::File> file = co_await open_direct(context_, active->path(".log"),
+                                                   io::OpenFlags{.write = true});
+      if (!file) co_return std::unexpected(file.error());
+      active->writer = std::move(*file);
+    }
+    const Result<void> cut = co_await active->writer.truncate(active->size_bytes);
+    if (!cut) co_return cut;
+    const Result<void> synced = co_await active->writer.sync_data();
+    if (!synced) co_return synced;
+    active->prepared_bytes = 0;
+  }
+  active->index->finish_times();
+  const Result<void> entries = co_await write_entries(active, true);
+  if (!entries) co_return entries;
+  const Result<void> indexes = co_await write_index_files(active);
+  if (!indexes) co_return indexes;
+  const Result<void> snapshot = co_await write_snapshot(end_, encode_producers());
+  if (!snapshot) co_return snapshot;
+  const Result<void> epochs = co_await write_epochs();
+  if (!epochs) co_return epochs;
+  co_return co_await write_manifest(true);
+}
+
+}  // namespace keelson::engine::log

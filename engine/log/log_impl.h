@@ -1,0 +1,179 @@
+// engine/log/log_impl.h: the log. Parts of the class live in log_append.cc (place, roll, wait),
+// log_files.cc (what is written beside the records), log_read.cc, log_time.cc, log_retention.cc and
+// recovery.cc (open).
+//
+// Segments are shared with reads and background work under way, so that dropping one never takes
+// its bytes from under them. Every method that suspends holds a pass of `gate_`; close() closes it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/io/sync.h"
+#include "engine/log/committer.h"
+#include "engine/log/epoch_cache.h"
+#include "engine/log/log.h"
+#include "engine/log/log_context.h"
+#include "engine/log/manifest.h"
+#include "engine/log/producer_state.h"
+#include "engine/log/segment.h"
+
+namespace keelson::engine::log {
+
+/// Who waits until everything below `target` is acknowledged. In the order of appends.
+struct AckWaiter {
+  Offset target;
+  std::coroutine_handle<> handle;
+  AckWaiter* next = nullptr;
+};
+
+class LogImpl final : public Log, private CommitHost {
+ public:
+  LogImpl(LogContext& context, std::string dir, LogIdentity identity, LogConfig config);
+  ~LogImpl() override;
+
+  Task<Result<AppendResult>> append(MutableBytes batch, LeaderEpoch epoch) override;
+  Task<Result<ReadResult>> read(Offset from, Offset below, ReadLimits limits) override;
+
+  const LogIdentity& identity() const override { return identity_; }
+  Offset log_start_offset() const override { return start_; }
+  Offset log_end_offset() const override { return end_; }
+  Offset durable_offset() const override { return durable_; }
+  io::Event& moved() override { return moved_; }
+  std::optional<Error> failure() const override { return committer_.failure(); }
+  const RecoveryReport& recovery() const override { return report_; }
+
+  Task<Result<std::optional<TimestampOffset>>> find_time(std::int64_t timestamp_ms,
+                                                         Offset below) override;
+  Task<Result<std::optional<TimestampOffset>>> find_max_time(Offset below) override;
+
+  LeaderEpoch latest_epoch() const override { return epochs_.latest(); }
+  std::optional<EpochEnd> epoch_end(LeaderEpoch epoch) const override;
+  LeaderEpoch epoch_of(Offset offset) const override;
+
+  Task<Result<void>> advance_start(Offset offset) override;
+  Task<Result<std::size_t>> apply_retention() override;
+  Task<Result<void>> truncate_suffix(Offset offset) override;
+  Task<Result<void>> flush() override;
+  Task<Result<void>> checkpoint() override;
+  Task<Result<void>> close() override;
+  Task<Result<void>> remove() override;
+
+  const LogConfig& config() const override { return config_; }
+  void set_config(const LogConfig& config) override { config_ = config; }
+  std::uint64_t size_bytes() const override;
+  std::size_t segment_count() const override { return segments_.size(); }
+  std::vector<ProducerInfo> producers() const override;
+
+ private:
+  friend class Recovery;
+  using SegmentPtr = std::shared_ptr<Segment>;
+  struct Placed {
+    AppendResult result;
+    Offset acknowledged_at;  // the append is done when everything below this is
+  };
+  struct AckAwaiter;
+
+  // log_append.cc
+  Result<Placed> place(MutableBytes batch, LeaderEpoch epoch);
+  bool must_roll(const BatchHeader& header, std::size_t size_bytes, std::int64_t now_ms) const;
+  void roll(Offset base_offset);
+  SegmentPtr make_segment(Offset base_offset);
+  void wake_waiters();
+
+  // CommitHost, in log_files.cc
+  Task<Result<void>> begin_segment(SegmentPtr segment) override;
+  Task<Result<void>> finish_segment(SegmentPtr segment) override;
+  void on_written(Segment& segment, Offset acknowledged) override;
+  void on_failure(Error error) override;
+  bool relaxed() const override { return config_.durability == Durability::relaxed; }
+
+  // log_files.cc
+  Task<Result<void>> prepare_first(SegmentPtr segment);
+  Task<void> seal(SegmentPtr segment);
+  Task<Result<void>> seal_files(SegmentPtr segment);
+  Task<Result<void>> write_manifest(bool clean);
+  Manifest describe(bool clean) const;
+  Task<Result<void>> write_entries(SegmentPtr segment, bool synced);
+  Task<Result<void>> write_index_files(SegmentPtr segment);
+  Task<Result<void>> write_derived(std::string path, std::string content);
+  Task<Result<void>> write_pending_files();
+  Offset synced_offset() const;
+  void remember_tail(Segment& segment) const;
+  Task<Result<void>> write_snapshot(Offset offset, std::string content);
+  Task<Result<void>> write_epochs();
+  Task<Result<void>> write_partition_metadata();
+  std::string encode_producers() const;
+  void start_housekeeping();
+  Task<void> housekeeping();
+  void give_back_memory();
+  Task<Result<void>> close_files();
+
+  // log_read.cc
+  SegmentPtr segment_of(Offset offset) const;
+  bool read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
+                   SliceList& into) const;
+  Task<Result<SliceList>> read_disk(SegmentPtr segment, Offset from, Offset below,
+                                    ReadLimits limits);
+  Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);
+  Task<Result<void>> load_index(SegmentPtr segment);
+  Task<Result<IndexedBatch>> locate(SegmentPtr segment, Offset from);
+  Task<Result<void>> rebuild_entries(SegmentPtr segment);
+  Task<Result<void>> scan_segment(SegmentPtr segment, io::File& file);
+  void quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why);
+
+  // log_time.cc
+  Task<Result<std::optional<TimestampOffset>>> first_in_segment(SegmentPtr segment,
+                                                                std::int64_t timestamp_ms,
+                                                                Offset below);
+
+  // log_retention.cc
+  Task<Result<void>> drop_front(std::size_t count, Offset start);
+  Task<void> unlink_later(std::vector<std::string> paths, std::int64_t delay_ms);
+
+  void warn(std::string line) const;
+  void find(std::string finding);  // a finding of recovery: reported and logged
+
+  LogContext& context_;
+  io::Shard& shard_;
+  const std::string dir_;
+  const LogIdentity identity_;
+  LogConfig config_;
+
+  std::deque<SegmentPtr> segments_;  // by base offset; the last takes appends; never empty once open
+  Offset start_;
+  Offset end_;
+  Offset durable_;
+  EpochCache epochs_;
+  ProducerStates producers_;
+  RecoveryReport report_;
+
+  Committer committer_;
+  AckWaiter* first_waiter_ = nullptr;
+  AckWaiter* last_waiter_ = nullptr;
+  io::Event moved_;
+  io::Gate gate_;         // calls of this log's users
+  io::Gate background_;   // segments being sealed, files being unlinked
+  io::Semaphore file_lock_;      // one writer of side files at a time
+  io::Semaphore manifest_lock_;  // taken after file_lock_ where both are
+  io::Event housekeeper_wake_;
+  io::Event housekeeper_gone_;
+  bool housekeeping_ = false;
+  bool closed_ = false;
+  bool files_dirty_ = false;  // what is on disk is not what close() leaves
+  std::int64_t last_append_ns_ = 0;
+  std::int64_t roll_jitter_ms_ = 0;
+
+  bool manifest_clean_ = false;   // as on disk
+  Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
+  bool epochs_dirty_ = false;
+  std::vector<Offset> dropped_;   // base offsets on their way out, still named by the manifest
+  std::map<Offset, std::string> snapshots_at_roll_;  // producer snapshots not written yet
+};
+
+}  // namespace keelson::engine::log

@@ -1,0 +1,272 @@
+// Reading: from the chunks in memory, else from the drive, where the integrity entries say what
+// lies where and what it must be.
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <utility>
+
+#include "engine/byte_order.h"
+#include "engine/log/entry_cursor.h"
+#include "engine/log/file_lock.h"
+#include "engine/log/log_impl.h"
+#include "engine/log/log_scanner.h"
+
+namespace keelson::engine::log {
+namespace {
+
+constexpr std::size_t kReadBytesMax = std::size_t{256} << 10;  // per operation (io_uring.md, 5.2)
+constexpr std::uint64_t kDiskReadBytesMax = std::uint64_t{1} << 20;  // per call, first batch aside
+
+/// What a walk over batches needs of a header.
+struct Peek {
+  Offset base_offset;
+  Offset next_offset;
+  std::uint64_t size_bytes = 0;
+};
+
+/// Copies out of chunks; a header may lie across two. False where bytes are not in memory.
+bool copy_out(const RecentChunks& chunks, std::uint64_t position, MutableBytes into) {
+  while (!into.empty()) {
+    const std::shared_ptr<Chunk>* const found = chunks.find(position);
+    if (found == nullptr) return false;
+    const Chunk& chunk = **found;
+    const std::size_t piece = std::min<std::uint64_t>(into.size(), chunk.end_bytes() - position);
+    std::memcpy(into.data(), chunk.memory.data() + (position - chunk.position_bytes), piece);
+    position += piece;
+    into = into.subspan(piece);
+  }
+  return true;
+}
+
+std::optional<Peek> peek(const RecentChunks& chunks, std::uint64_t position) {
+  constexpr std::size_t kPeekBytes = 27;  // up to and with the last offset delta
+  std::byte bytes[kPeekBytes];
+  if (!copy_out(chunks, position, bytes)) return std::nullopt;
+  const Offset base{load_big_endian<std::int64_t>(bytes)};
+  const auto length = load_big_endian<std::uint32_t>(bytes + 8);
+  const auto delta = load_big_endian<std::int32_t>(bytes + 23);
+  return Peek{base, base + delta + 1, kBatchPrefixBytes + std::uint64_t{length}};
+}
+
+}  // namespace
+
+LogImpl::SegmentPtr LogImpl::segment_of(Offset offset) const {
+  const auto after = std::ranges::upper_bound(
+      segments_, offset, {}, [](const SegmentPtr& segment) { return segment->base_offset; });
+  return after == segments_.begin() ? segments_.front() : *std::prev(after);
+}
+
+Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits limits) {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  if (from < start_ || from > end_) co_return fail(Errc::offset_out_of_range);
+  const Offset bound = std::min(below, end_);
+  Offset at = from;
+  while (at < bound) {
+    const SegmentPtr segment = segment_of(at);
+    ReadResult result{.batches = {}, .log_start_offset = start_};
+    for (const DamagedRange& range : segment->damaged) {
+      if (range.from <= at && at < range.to) co_return fail(Errc::quarantined);
+    }
+    if (read_memory(segment, at, bound, limits, result.batches)) co_return std::move(result);
+    Result<SliceList> slices = co_await read_disk(segment, at, bound, limits);
+    if (!slices) co_return std::unexpected(slices.error());
+    result.log_start_offset = start_;
+    result.batches = std::move(*slices);
+    if (!result.batches.empty() || segment == segments_.back()) co_return std::move(result);
+    // Nothing from `at` to the end of this segment, as compaction may leave it: go on behind.
+    const Offset next = segment->next_offset;
+    if (next <= at || next >= bound) co_return std::move(result);
+    at = next;
+  }
+  co_return ReadResult{.batches = {}, .log_start_offset = start_};
+}
+
+/// Fills `into` where all that is needed is in memory; false where it is not.
+bool LogImpl::read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
+                          SliceList& into) const {
+  const RecentChunks& chunks = segment->recent;
+  const std::shared_ptr<Chunk>* const held = chunks.find(from);
+  if (held == nullptr) return false;
+  std::uint64_t position = (*held)->first_batch_bytes;
+  std::optional<Peek> batch = peek(chunks, position);
+  while (batch && batch->next_offset <= from) {
+    position += batch->size_bytes;
+    if (position >= segment->size_bytes) return false;
+    batch = peek(chunks, position);
+  }
+  if (!batch) return false;
+
+  const std::uint64_t first = position;
+  while (batch && batch->next_offset <= below) {
+    const std::uint64_t bytes = position + batch->size_bytes - first;
+    const bool fits = bytes <= limits.bytes_max || (position == first && limits.at_least_one_batch);
+    if (!fits) break;
+    position += batch->size_bytes;
+    batch = position < segment->size_bytes ? peek(chunks, position) : std::nullopt;
+  }
+  for (std::uint64_t at = first; at < position;) {
+    const std::shared_ptr<Chunk>* const found = chunks.find(at);
+    if (found == nullptr) {  // the cache dropped what follows; serve what is whole, or the disk
+      into.clear();
+      return false;
+    }
+    Chunk& chunk = **found;
+    const std::uint64_t end = std::min(position, chunk.end_bytes());
+    into.push_back({*found, Bytes(chunk.memory.data() + (at - chunk.position_bytes), end - at)});
+    chunks.touch(chunk);
+    at = end;
+  }
+  return true;
+}
+
+Task<Result<std::shared_ptr<io::File>>> LogImpl::open_reader(SegmentPtr segment) {
+  if (segment->reader) co_return segment->reader;
+  Result<io::File> file =
+      co_await open_direct(context_, segment->path(segment->deleted ? ".log.deleted" : ".log"), {});
+  if (!file) co_return std::unexpected(file.error());
+  auto shared = std::make_shared<io::File>(std::move(*file));
+  if (segment->reader) co_return segment->reader;
+  if (context_.open_files >= context_.limits().open_files) co_return std::move(shared);
+  ++context_.open_files;
+  segment->reader = shared;
+  co_return std::move(shared);
+}
+
+/// Finds, by the integrity entries, the batches that answer the read, reads them and checks each.
+Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offset below,
+                                           ReadLimits limits) {
+  const Result<void> loaded = co_await load_index(segment);
+  if (!loaded) co_return std::unexpected(loaded.error());
+  const SegmentIndex::Entry floor = segment->index->floor(from);
+  std::uint64_t number = floor.batch_number;
+  if (segment->scan_hint_offset == from) number = std::max(number, segment->scan_hint_number);
+  EntryCursor cursor(segment);
+  const Result<void> started = co_await cursor.start(number, segment->seed);
+  if (!started) co_return std::unexpected(started.error());
+
+  const std::uint64_t bytes_max = std::min(limits.bytes_max, kDiskReadBytesMax);
+  std::vector<IntegrityEntry> wanted;
+  while (true) {
+    const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+    if (!entry) co_return std::unexpected(entry.error());
+    if (!*entry) break;
+    const Offset next = segment->base_offset + (*entry)->relative_last_offset + 1;
+    if (next <= from) continue;
+    if (next > below || (*entry)->end_bytes() > segment->size_bytes) break;
+    const std::uint64_t first = wanted.empty() ? (*entry)->position_bytes : wanted[0].position_bytes;
+    const bool fits = (*entry)->end_bytes() - first <= bytes_max ||
+                      (wanted.empty() && limits.at_least_one_batch);
+    if (!fits) break;
+    wanted.push_back(**entry);
+    number = cursor.number();  // of the entry behind the last wanted one
+  }
+  if (wanted.empty()) co_return SliceList{};
+  // What was placed since the index was asked is in memory at the latest now.
+  if (wanted.back().end_bytes() > segment->written_bytes()) {
+    SliceList recent;
+    if (read_memory(segment, from, below, limits, recent)) co_return std::move(recent);
+    std::erase_if(wanted, [&](const IntegrityEntry& entry) {
+      return entry.end_bytes() > segment->written_bytes();
+    });
+    if (wanted.empty()) co_return SliceList{};
+  }
+
+  const std::uint64_t first = wanted.front().position_bytes;
+  const std::uint64_t last = wanted.back().end_bytes();
+  const std::uint64_t start = io::round_down_to_block(first);
+  auto buffer = std::make_shared<io::AlignedBuffer>(io::round_up_to_block(last) - start);
+  const Result<std::shared_ptr<io::File>> file = co_await open_reader(segment);
+  if (!file) co_return std::unexpected(file.error());
+  const std::shared_ptr<io::File> reader = *file;
+  std::uint64_t have = 0;
+  while (have < last - start) {
+    const std::size_t piece = std::min<std::uint64_t>(kReadBytesMax, buffer->size_bytes() - have);
+    const Result<std::size_t> read =
+        co_await reader->read_at(start + have, buffer->bytes().subspan(have, piece));
+    if (!read) co_return std::unexpected(read.error());
+    have += *read;
+    if (*read < piece) break;  // the end of the file: what is missing fails its check
+  }
+
+  std::uint64_t sound_end = first;
+  for (const IntegrityEntry& entry : wanted) {
+    const bool there = entry.end_bytes() - start <= have;
+    const Bytes batch = there ? Bytes(buffer->data() + (entry.position_bytes - start),
+                                      entry.size_bytes)
+                              : Bytes{};
+    if (there && integrity_crc(batch) == entry.header_crc && crc_matches(batch)) {
+      sound_end = entry.end_bytes();
+      continue;
+    }
+    const Offset to = segment->base_offset + entry.relative_last_offset + 1;
+    const Offset damaged_from =
+        &entry == wanted.data()
+            ? from
+            : segment->base_offset + (&entry)[-1].relative_last_offset + 1;
+    quarantine(segment, {damaged_from, to, entry.position_bytes, entry.end_bytes()},
+               there ? "its bytes are not those that were written" : "the file ends before it");
+    if (sound_end == first) co_return fail(Errc::quarantined);
+    break;
+  }
+  segment->scan_hint_offset =
+      segment->base_offset + wanted.back().relative_last_offset + 1;
+  segment->scan_hint_number = number;
+  SliceList slices;
+  slices.push_back({buffer, Bytes(buffer->data() + (first - start), sound_end - first)});
+  co_return std::move(slices);
+}
+
+void LogImpl::quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why) {
+  for (const DamagedRange& known : segment->damaged) {
+    if (known.position_bytes == range.position_bytes) return;
+  }
+  segment->damaged.push_back(range);
+  find(concat("offsets ", range.from.value(), " to ", range.to.value() - 1, " at byte ",
+              range.position_bytes, " of segment ", segment->base_offset.value(),
+              " are withheld: ", why));
+}
+
+/// Makes the sparse index of a sealed segment, from its integrity entries; where those are not
+/// whole, from the batches themselves.
+Task<Result<void>> LogImpl::load_index(SegmentPtr segment) {
+  if (segment->index) co_return Result<void>{};
+  SegmentIndex index(segment->base_offset, segment->index_interval_bytes);
+  EntryFile entries(shard_, segment->path(".integrity"));
+  Result<void> started = co_await entries.start(0, segment->seed);
+  std::uint64_t position = 0;
+  Offset next = segment->base_offset;
+  while (started) {
+    const Result<std::optional<IntegrityEntry>> entry = co_await entries.next();
+    if (!entry) co_return std::unexpected(entry.error());
+    if (!*entry || (*entry)->position_bytes != position) break;
+    const Offset last = segment->base_offset + (*entry)->relative_last_offset;
+    if (last < next) break;
+    index.add({next, last, position, (*entry)->size_bytes, (*entry)->max_timestamp_ms});
+    position = (*entry)->end_bytes();
+    next = last + 1;
+  }
+  const bool whole = position == segment->size_bytes && next == segment->next_offset &&
+                     entries.chain() == segment->chain;
+  if (!whole) co_return co_await rebuild_entries(segment);
+  index.finish_times();
+  if (!segment->index) segment->index = std::move(index);
+  co_return Result<void>{};
+}
+
+/// The integrity file of a sealed segment is gone or damaged: it is made again from the batches,
+/// which then have only their CRC and the order of their offsets to vouch for them.
+Task<Result<void>> LogImpl::rebuild_entries(SegmentPtr segment) {
+  const FileLock lock = co_await FileLock::take(file_lock_);
+  if (segment->index) co_return Result<void>{};
+  find(concat("the integrity file of segment ", segment->base_offset.value(),
+              " is missing or damaged; made again from the log"));
+  const Result<std::shared_ptr<io::File>> file = co_await open_reader(segment);
+  if (!file) co_return std::unexpected(file.error());
+  const std::shared_ptr<io::File> reader = *file;
+  const Result<void> rebuilt = co_await scan_segment(segment, *reader);
+  if (!rebuilt) co_return rebuilt;
+  co_return co_await write_entries(segment, true);
+}
+
+}  // namespace keelson::engine::log

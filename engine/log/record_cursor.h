@@ -1,0 +1,76 @@
+// engine/log/record_cursor.h: the fields of a record, from bytes at hand or as they decompress.
+//
+//   varint length of what follows      varint value length, -1 null, and the value
+//   i8     attributes, unused          varint header count, and per header
+//   varlong timestamp delta, ms          varint key length, and the key
+//   varint offset delta                  varint value length, -1 null, and the value
+//   varint key length, -1 null, and the key
+#pragma once
+
+#include <cstdint>
+
+#include "engine/log/compression.h"
+#include "engine/log/varint.h"
+#include "engine/types.h"
+
+namespace keelson::engine::log {
+
+/// What a record says. The pointers are good only while the record lies in one piece of memory:
+/// always where the cursor has no decompressor behind it.
+struct RecordFields {
+  std::int64_t timestamp_delta = 0;
+  std::int32_t offset_delta = 0;
+  std::int32_t key_bytes = -1;    // -1: null
+  std::int32_t value_bytes = -1;  // -1: null
+  std::int32_t header_count = 0;
+  const std::byte* key = nullptr;
+  const std::byte* value = nullptr;
+  const std::byte* headers = nullptr;
+  const std::byte* end = nullptr;
+};
+
+/// Reads forward through record bytes; holds nothing but a window on them. Once a call said false
+/// the cursor is spent: the bytes were no records, or the decompressor behind them refused.
+class RecordCursor {
+ public:
+  /// All bytes are there.
+  explicit RecordCursor(Bytes bytes)
+      : position_(bytes.data()), end_(bytes.data() + bytes.size()), end_at_(bytes.size()) {}
+  /// The bytes come from `source`, which outlives the cursor.
+  explicit RecordCursor(Decompressor& source) : source_(&source) {}
+
+  /// Reads one record, whose length must fit its fields exactly.
+  bool read_record(RecordFields& fields);
+
+  /// True where the bytes end here; false also where that cannot be known.
+  bool at_end() { return position_ == end_ && !refill() && !failed_; }
+
+  /// Bytes read so far.
+  std::uint64_t consumed() const { return end_at_ - static_cast<std::uint64_t>(end_ - position_); }
+
+ private:
+  bool refill();
+
+  template <class T>
+  bool read(T& value) {
+    if (end_ - position_ >= static_cast<std::ptrdiff_t>(kVarintBytesMax<T>)) [[likely]] {
+      return read_varint(position_, end_, value);
+    }
+    return read_slowly(value);
+  }
+  template <class T>
+  bool read_slowly(T& value);
+
+  /// Passes `bytes`, none of which lies at or behind `record_end`.
+  bool skip(std::int32_t bytes, std::uint64_t record_end);
+  bool skip_slowly(std::uint64_t bytes);
+  bool skip_headers(std::int32_t count, std::uint64_t record_end);
+
+  const std::byte* position_ = nullptr;
+  const std::byte* end_ = nullptr;
+  std::uint64_t end_at_ = 0;  // of `end_`, counted from the first record byte
+  Decompressor* source_ = nullptr;
+  bool failed_ = false;
+};
+
+}  // namespace keelson::engine::log

@@ -1,0 +1,114 @@
+// The only file that knows the TOML library.
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include "engine/logger.h"
+#include "plugins/registry/config/config_layer.h"
+#include "plugins/registry/config/config_value.h"
+
+namespace keelson {
+
+using engine::concat;
+
+namespace {
+
+constexpr std::size_t kTextBytesMax = 4'194'304;
+constexpr int kDepthMax = 32;  // tables in tables
+
+class Flattener {
+ public:
+  Flattener(std::string_view name, ConfigLayer& layer, ConfigProblems& problems)
+      : name_(name), layer_(layer), problems_(problems) {}
+
+  void add_table(const toml::table& table, const ConfigPath& path) {
+    if (path.size() > kDepthMax) return complain(table, "tables are nested too deeply");
+    if (!path.empty()) layer_.tables.emplace(path, origin_of(table));
+    for (const auto& [key, node] : table) {
+      ConfigPath below = path;
+      below.emplace_back(key.str());
+      add_node(node, below, key.source());
+    }
+  }
+
+ private:
+  void add_node(const toml::node& node, const ConfigPath& path, const toml::source_region& key) {
+    if (const toml::table* table = node.as_table()) return add_table(*table, path);
+    if (const toml::array* array = node.as_array()) return add_array(*array, path, key);
+    if (std::optional<ConfigValue> value = scalar(node)) {
+      layer_.values.emplace(path, RawValue{*std::move(value), false, origin_at(key.begin)});
+      return;
+    }
+    complain(node, concat("\"", to_text(path), "\": dates and times are not used here"));
+  }
+
+  void add_array(const toml::array& array, const ConfigPath& path, const toml::source_region& key) {
+    if (!array.empty() && array.is_homogeneous(toml::node_type::table)) {
+      std::size_t number = 0;
+      for (const toml::node& element : array) {
+        ConfigPath below = path;
+        below.push_back(std::to_string(number++));
+        add_table(*element.as_table(), below);
+      }
+      return;
+    }
+    std::vector<std::string> elements;
+    for (const toml::node& element : array) {
+      const std::optional<ConfigValue> value = scalar(element);
+      if (!value) {
+        return complain(element, concat("\"", to_text(path), "\": a list holds single values"));
+      }
+      elements.push_back(to_text(*value));
+    }
+    layer_.values.emplace(path, RawValue{std::move(elements), false, origin_at(key.begin)});
+  }
+
+  static std::optional<ConfigValue> scalar(const toml::node& node) {
+    if (const auto* text = node.as_string()) return ConfigValue{text->get()};
+    if (const auto* number = node.as_integer()) return ConfigValue{number->get()};
+    if (const auto* number = node.as_floating_point()) return ConfigValue{number->get()};
+    if (const auto* flag = node.as_boolean()) return ConfigValue{flag->get()};
+    return std::nullopt;
+  }
+
+  Origin origin_at(const toml::source_position& position) const {
+    return {OriginKind::file, name_, position.line, position.column};
+  }
+  Origin origin_of(const toml::node& node) const { return origin_at(node.source().begin); }
+  void complain(const toml::node& node, std::string message) {
+    problems_.push_back({origin_of(node), std::move(message)});
+  }
+
+  std::string name_;
+  ConfigLayer& layer_;
+  ConfigProblems& problems_;
+};
+
+}  // namespace
+
+std::expected<ConfigLayer, ConfigProblems> parse_toml(std::string_view name,
+                                                      std::string_view text) {
+  ConfigLayer layer;
+  ConfigProblems problems;
+  if (text.size() > kTextBytesMax) {
+    problems.push_back({{OriginKind::file, std::string(name), 1, 1}, "the file is above 4 MiB"});
+    return std::unexpected(std::move(problems));
+  }
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    std::string message(error.description());
+    if (message.find("redefine") != message.npos) {
+      message += "; quote names with dots that begin alike: \"max.connections\" = …";
+    }
+    const toml::source_position at = error.source().begin;
+    problems.push_back(
+        {{OriginKind::file, std::string(name), at.line, at.column}, std::move(message)});
+    return std::unexpected(std::move(problems));
+  }
+  Flattener(name, layer, problems).add_table(parsed.table(), {});
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  return layer;
+}
+
+}  // namespace keelson
