@@ -431,6 +431,12 @@ ClassicGroupState ClassicGroup::snapshot() const {
   return state;
 }
 
+std::size_t ClassicGroup::parked_syncs() const {
+  std::size_t parked = 0;
+  for (const auto& [id, member] : members_) parked += member.sync_request ? 1 : 0;
+  return parked;
+}
+
 std::size_t ClassicGroup::memory_bytes() const {
   constexpr std::size_t kNodeBytes = 64;  // of a tree, with its share of the allocator
   std::size_t bytes = sizeof(*this) + group_id_.size();
