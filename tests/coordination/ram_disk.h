@@ -69,8 +69,8 @@ class RamDisk final : public engine::io::Backend {
 
   std::int64_t run(engine::io::Operation& operation) {
     std::string& content = *open_.at(operation.fd);
-    const iovec& buffer = operation.buffers[0];
     if (operation.code == engine::io::OpCode::sync_data) return failing() ? -fail_errno : 0;
+    const iovec& buffer = operation.buffers[0];
     if (operation.code == engine::io::OpCode::read) {
       if (operation.position_bytes >= content.size()) return 0;
       const std::size_t bytes =
