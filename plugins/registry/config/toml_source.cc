@@ -1,5 +1,17 @@
 // The only file that knows the TOML library.
-#define TOML_EXCEPTIONS 0
+#include <stdexcept>
+
+namespace {
+/// Thrown inside the library where its own assertions fail: version 3.3 has some that a file can
+/// reach ("[" and a newline), and what follows them reads past the end.
+struct TomlAssertion : std::logic_error {
+  TomlAssertion() : std::logic_error("toml") {}
+};
+[[noreturn]] void throw_toml_assertion() { throw TomlAssertion(); }
+}  // namespace
+
+#define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : throw_toml_assertion())
+#define TOML_EXCEPTIONS 1
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
@@ -108,6 +120,47 @@ class Flattener {
   ConfigProblems& problems_;
 };
 
+/// Whether the library gives up on `text` by an assertion.
+bool fails_assertion(std::string_view text) {
+  try {
+    (void)toml::parse(text);
+  } catch (const toml::parse_error&) {
+  } catch (const TomlAssertion&) {
+    return true;
+  }
+  return false;
+}
+
+/// The first line, from 1, with which the library gives up.
+std::uint32_t line_of_assertion(std::string_view text) {
+  std::vector<std::size_t> ends;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n') ends.push_back(i + 1);
+  }
+  const auto found = std::ranges::partition_point(
+      ends, [text](std::size_t end) { return !fails_assertion(text.substr(0, end)); });
+  return static_cast<std::uint32_t>(found - ends.begin()) + 1;
+}
+
+std::expected<toml::table, ConfigProblem> parse(std::string_view name, std::string_view text) {
+  const auto problem = [name](std::uint32_t line, std::uint32_t column, std::string message) {
+    return std::unexpected(
+        ConfigProblem{{OriginKind::file, std::string(name), line, column}, std::move(message)});
+  };
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    std::string message(error.description());
+    if (message.find("redefine") != message.npos) {
+      message += "; quote names with dots that begin alike: \"max.connections\" = …";
+    }
+    const toml::source_position at = error.source().begin;
+    return problem(at.line, at.column, std::move(message));
+  } catch (const TomlAssertion&) {
+    return problem(line_of_assertion(text), 1, "this line is not TOML");
+  }
+}
+
 }  // namespace
 
 std::expected<ConfigLayer, ConfigProblems> parse_toml(std::string_view name,
@@ -118,19 +171,12 @@ std::expected<ConfigLayer, ConfigProblems> parse_toml(std::string_view name,
     problems.push_back({{OriginKind::file, std::string(name), 1, 1}, "the file is above 4 MiB"});
     return std::unexpected(std::move(problems));
   }
-  const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) {
-    const toml::parse_error& error = parsed.error();
-    std::string message(error.description());
-    if (message.find("redefine") != message.npos) {
-      message += "; quote names with dots that begin alike: \"max.connections\" = …";
-    }
-    const toml::source_position at = error.source().begin;
-    problems.push_back(
-        {{OriginKind::file, std::string(name), at.line, at.column}, std::move(message)});
+  const std::expected<toml::table, ConfigProblem> table = parse(name, text);
+  if (!table) {
+    problems.push_back(table.error());
     return std::unexpected(std::move(problems));
   }
-  Flattener(name, text, layer, problems).add_table(parsed.table(), {});
+  Flattener(name, text, layer, problems).add_table(*table, {});
   if (!problems.empty()) return std::unexpected(std::move(problems));
   return layer;
 }

@@ -107,6 +107,13 @@ TEST(Config, MistakesCarryFileLineColumnAndHint) {
               HasSubstr("dates and times"));
 }
 
+// The TOML library asserts on this one (found by fuzzing).
+TEST(Config, ABracketAloneIsAMistakeLikeAnyOther) {
+  EXPECT_EQ(problems_of(file("[kafka]\n\n[\n0")), "a.toml:3:1: this line is not TOML");
+  EXPECT_THAT(problems_of(file("[")), HasSubstr("a.toml:1:"));
+  EXPECT_THAT(problems_of(file("[\n")), HasSubstr("a.toml:1:"));
+}
+
 TEST(Config, AllMistakesAreToldAtOnce) {
   ConfigSources sources = file("[kafka]\nnope = 1\nnor.this = 2\n");
   sources.sets = {"num.partition=3", "oops"};
