@@ -1,6 +1,7 @@
 #include "engine/log/batch_validation.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "engine/byte_order.h"
@@ -108,7 +109,9 @@ class RecordWalk {
       : header_(header),
         must_have_keys_(config.cleanup_compact && origin == BatchOrigin::client),
         checks_time_(config.timestamp_type == TimestampType::create_time && !header.is_control()),
-        earliest_ms_(subtract_saturating(now_ms, config.timestamp_before_max_ms)),
+        earliest_ms_(config.timestamp_before_max_ms == kForever
+                         ? std::numeric_limits<std::int64_t>::min()
+                         : subtract_saturating(now_ms, config.timestamp_before_max_ms)),
         latest_ms_(subtract_saturating(now_ms, -config.timestamp_after_max_ms)) {}
 
   Checked<void> run(RecordCursor cursor) {

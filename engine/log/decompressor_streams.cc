@@ -123,14 +123,16 @@ class SnappyStream final : public Decompressor::Stream {
 
 class Lz4Stream final : public Decompressor::Stream {
  public:
-  Lz4Stream() : buffer_(kPieceBytes) {
-    const LZ4F_errorCode_t made = LZ4F_createDecompressionContext(&context_, LZ4F_VERSION);
-    assert(!LZ4F_isError(made));
-  }
+  Lz4Stream() : buffer_(kPieceBytes) { make_context(); }
   ~Lz4Stream() override { LZ4F_freeDecompressionContext(context_); }
 
   void start(Bytes compressed, int /*zstd_window_log_max*/) override {
-    LZ4F_resetDecompressionContext(context_);
+    // The library's reset keeps what was left of a declared content size, and fails the next frame
+    // over it: one bad batch would poison the context for all that follow (liblz4 1.9.4).
+    if (!ended_) {
+      LZ4F_freeDecompressionContext(context_);
+      make_context();
+    }
     rest_ = compressed;
     started_ = false;
     ended_ = false;
@@ -176,12 +178,18 @@ class Lz4Stream final : public Decompressor::Stream {
     return true;
   }
 
+  void make_context() {
+    const LZ4F_errorCode_t made = LZ4F_createDecompressionContext(&context_, LZ4F_VERSION);
+    assert(!LZ4F_isError(made));
+    block_bytes_max_ = 0;
+  }
+
   LZ4F_dctx* context_ = nullptr;
   std::vector<std::byte> buffer_;
   std::size_t block_bytes_max_ = 0;
   Bytes rest_;
   bool started_ = false;
-  bool ended_ = false;
+  bool ended_ = true;  // the context is as new
 };
 
 class ZstdStream final : public Decompressor::Stream {
