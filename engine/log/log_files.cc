@@ -8,6 +8,7 @@
 #include "engine/log/file_lock.h"
 #include "engine/log/log_impl.h"
 #include "engine/log/log_side_files.h"
+#include "engine/log/partition_metadata.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -320,6 +321,40 @@ Task<Result<void>> LogImpl::close() {
   closed_ = true;
   moved_.notify();
   co_return outcome;
+}
+
+/// The directory is renamed first, as Kafka does: a crash then leaves nothing that looks like a log.
+Task<Result<void>> LogImpl::remove() {
+  committer_.stop_waiting_for_space();
+  if (!closed_) committer_.poison({Errc::closed});
+  const Result<void> closed = co_await close();  // fails with the error above; all is at rest
+  if (!closed && closed.error().code != Errc::closed) {
+    warn(concat("removed although closing failed: ", to_string(closed.error().code)));
+  }
+  constexpr std::size_t kNameBytesMax = 255;
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string ending = ".";
+  for (int i = 0; i < 2; ++i) {
+    std::uint64_t bits = shard_.rng().next();
+    for (int digit = 0; digit < 16; ++digit, bits >>= 4) ending += kHex[bits & 15];
+  }
+  ending += "-delete";
+  const std::string parent = io::parent_of(dir_);
+  const std::size_t slash = dir_.rfind('/');
+  std::string name = slash == std::string::npos ? dir_ : dir_.substr(slash + 1);
+  name.resize(std::min(name.size(), kNameBytesMax - ending.size()));
+  const std::string doomed = concat(parent, "/", name, ending);
+  const Result<void> renamed = co_await io::rename(shard_, dir_, doomed);
+  if (!renamed) co_return renamed;
+  const Result<void> synced = co_await io::sync_dir(shard_, parent);
+  if (!synced) co_return synced;
+  const Result<std::vector<io::DirEntry>> entries = co_await io::list_dir(shard_, doomed);
+  if (!entries) co_return std::unexpected(entries.error());
+  for (const io::DirEntry& entry : *entries) {
+    const Result<void> gone = co_await io::unlink(shard_, concat(doomed, "/", entry.name));
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
+  }
+  co_return co_await io::remove_dir(shard_, doomed);
 }
 
 /// Everything Kafka's tools and the next open() look at; the manifest last, as it says "clean".

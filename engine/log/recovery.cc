@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/log/log_side_files.h"
+#include "engine/log/partition_metadata.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -149,7 +150,10 @@ Task<Result<void>> Recovery::check_identity() {
   const Result<std::string> content = co_await io::read_file(
       shard_, log_.dir_ + "/" + std::string(kPartitionMetadataName), kPartitionMetadataBytesMax);
   std::optional<Uuid> id;
-  if (content) id = parse_partition_metadata_id(*content);
+  if (content) {
+    const Result<Uuid> parsed = parse_partition_metadata(*content);
+    if (parsed) id = *parsed;
+  }
   if (id && *id != log_.identity_.id) {
     log_.find(concat("partition.metadata names topic id ", to_string(*id), ", not ",
                      to_string(log_.identity_.id), "; the directory is left as it is"));
