@@ -23,9 +23,7 @@ struct History {
     if (ids.empty() || pick(10) == 0) return pick(2) == 0 ? "" : "stranger";
     return ids[pick(ids.size())];
   }
-  std::int32_t some_generation() {
-    return host.group.generation() - (pick(8) == 0 ? 1 : 0);
-  }
+  std::int32_t some_generation() { return host.group.generation() - (pick(8) == 0 ? 1 : 0); }
 
   void join() {
     JoinGroupCall call = pick(3) == 0 ? static_call("i" + std::to_string(pick(3))) : join_call();

@@ -76,7 +76,7 @@ TEST(ClassicGroup, InitialDelayIsExtendedByLateComersUpToTheRebalanceTimeout) {
   ASSERT_TRUE(host.joins.contains(first));
   ASSERT_TRUE(host.joins.contains(second));
   EXPECT_EQ(host.group.state(), ClassicState::completing_rebalance);
-  EXPECT_EQ(host.joins.at(first).members.size(), 2u);   // the leader
+  EXPECT_EQ(host.joins.at(first).members.size(), 2u);  // the leader
   EXPECT_EQ(host.joins.at(second).members.size(), 0u);
 }
 
@@ -285,7 +285,9 @@ TEST(ClassicGroup, LeaveTakesMembersIndependentlyAndByInstance) {
   GroupHarness host;
   const auto ids = settle(host, 2, true);
   LeaveGroupCall call{.group_id = "g"};
-  call.members = {{"nobody", {}, {}}, {"", "i9", {}}, {"x", ids[1].substr(0, 2), {}},
+  call.members = {{"nobody", {}, {}},
+                  {"", "i9", {}},
+                  {"x", ids[1].substr(0, 2), {}},
                   {"", ids[0].substr(0, 2), {}}};
   const LeaveGroupAnswer answer = host.group.leave(call);
   ASSERT_EQ(answer.members.size(), 4u);

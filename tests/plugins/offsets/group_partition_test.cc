@@ -1,7 +1,8 @@
+#include "plugins/offsets/group_partition.h"
+
 #include <gtest/gtest.h>
 
 #include "plugins/offsets/consumer_subscription.h"
-#include "plugins/offsets/group_partition.h"
 #include "plugins/offsets/group_records.h"
 
 namespace keelson::offsets {
@@ -12,10 +13,10 @@ TEST(GroupPartition, HashesAsJavaDoes) {
   EXPECT_EQ(java_string_hash("a"), 97);
   EXPECT_EQ(java_string_hash("hello"), 99162322);
   EXPECT_EQ(java_string_hash("polygenelubricants"), -2147483647 - 1);
-  EXPECT_EQ(java_string_hash("\xc3\xbc"), 0xfc);                             // one unit
-  EXPECT_EQ(java_string_hash("\xf0\x9f\x98\x80"), 0xd83d * 31 + 0xde00);     // a surrogate pair
+  EXPECT_EQ(java_string_hash("\xc3\xbc"), 0xfc);                          // one unit
+  EXPECT_EQ(java_string_hash("\xf0\x9f\x98\x80"), 0xd83d * 31 + 0xde00);  // a surrogate pair
   EXPECT_EQ(java_string_hash("\xff"), 0xfffd);
-  EXPECT_EQ(java_string_hash("\xe2\x82"), 0xfffd);                           // cut off
+  EXPECT_EQ(java_string_hash("\xe2\x82"), 0xfffd);  // cut off
   EXPECT_EQ(utf16_units("a\xf0\x9f\x98\x80"), 3u);
 }
 
