@@ -73,8 +73,9 @@ BatchBuilder& BatchBuilder::add(std::int64_t timestamp_ms, std::optional<Bytes> 
 std::vector<std::byte> BatchBuilder::build(Offset base_offset, LeaderEpoch epoch) const {
   assert(record_count_ > 0);
   std::vector<std::byte> batch(kBatchHeaderBytes);
-  const Result<void> compressed = compress(codec_, level_, records_, batch, batch.max_size());
-  assert(compressed);
+  Compressor target(codec_, level_, batch);
+  const bool complete = target.write(records_) && target.finish();
+  assert(complete);  // The size is not limited here.
 
   BatchHeader header;
   header.base_offset = base_offset;

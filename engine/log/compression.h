@@ -8,7 +8,8 @@
 //   4 zstd    frames back to back
 //
 // Contexts and buffers come from a pool of the calling thread and go back to that of the thread
-// that drops the stream, so that a batch costs no allocation once a thread is warm.
+// that drops the stream, so that a batch costs no allocation once a thread is warm. Should memory
+// for one be lacking, the process ends, as for any other allocation.
 #pragma once
 
 #include <cstdint>
@@ -46,15 +47,37 @@ class Decompressor {
   [[nodiscard]] Result<Bytes> next();
 
  private:
+  enum class State : std::uint8_t { running, ended, failed };
+
   Codec codec_;
+  State state_ = State::running;
   Bytes plain_;  // codec none: what next() has still to give
   std::unique_ptr<Stream> stream_;
 };
 
-/// Appends `plain` to `out` as one stream of `codec`, framed as Kafka's Java client does. `level` is
-/// Kafka's (compression.{gzip,lz4,zstd}.level), 0 the codec's default; out of range is clamped.
-/// Errors: message_too_large once `out` is larger than `out_bytes_max`; its content is undefined.
-[[nodiscard]] Result<void> compress(Codec codec, int level, Bytes plain,
-                                    std::vector<std::byte>& out, std::size_t out_bytes_max);
+/// Compresses into a vector, framed as Kafka's Java client does. `level` is Kafka's
+/// (compression.{gzip,lz4,zstd}.level), 0 the codec's default; what is out of range is clamped.
+class Compressor {
+ public:
+  class Stream;
+
+  /// Appends to `out`, which outlives the object. Codec none copies.
+  Compressor(Codec codec, int level, std::vector<std::byte>& out,
+             std::size_t out_bytes_max = SIZE_MAX);
+  ~Compressor();
+  Compressor(const Compressor&) = delete;
+  Compressor& operator=(const Compressor&) = delete;
+
+  /// False, for good, once `out` is larger than `out_bytes_max`; its content is then undefined.
+  [[nodiscard]] bool write(Bytes plain);
+  /// Ends the stream: `out` is complete. Once, and last.
+  [[nodiscard]] bool finish();
+
+ private:
+  Codec codec_;
+  std::vector<std::byte>& out_;
+  std::size_t out_bytes_max_;
+  std::unique_ptr<Stream> stream_;
+};
 
 }  // namespace keelson::engine::log

@@ -7,6 +7,7 @@
 #include "engine/crc32c.h"
 #include "engine/log/file_lock.h"
 #include "engine/log/log_impl.h"
+#include "engine/log/log_side_files.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -74,6 +75,7 @@ Task<Result<void>> LogImpl::finish_segment(SegmentPtr segment) {
   }
   const bool entered = background_.enter();
   assert(entered);  // closed only after the committer came to rest
+  ++sealing_;
   shard_.spawn(seal(std::move(segment)));
   co_return Result<void>{};
 }
@@ -83,6 +85,8 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
   const Result<void> sealed = co_await seal_files(segment);
   segment->writer.close();
   segment->begun = false;
+  --sealing_;
+  sealed_.notify();
   if (!sealed) {
     warn(concat("could not finish the files of segment ", segment->base_offset.value(), ": ",
                 to_string(sealed.error().code), "; recovery will"));
@@ -203,6 +207,26 @@ Task<Result<void>> LogImpl::write_derived(std::string path, std::string content)
   co_return co_await file->sync_data();
 }
 
+std::string LogImpl::encode_producers() const { return encode_snapshot(producers_); }
+
+Task<Result<void>> LogImpl::write_snapshot(Offset offset, std::string content) {
+  co_return co_await write_derived(dir_ + "/" + segment_stem(offset) + ".snapshot",
+                                   std::move(content));
+}
+
+Task<Result<void>> LogImpl::write_epochs() {
+  epochs_dirty_ = false;
+  const Result<void> written = co_await io::replace_file(
+      shard_, dir_ + "/" + std::string(kEpochFileName), encode_epochs(epochs_.entries()));
+  if (!written) epochs_dirty_ = true;
+  co_return written;
+}
+
+Task<Result<void>> LogImpl::write_partition_metadata() {
+  co_return co_await io::replace_file(shard_, dir_ + "/" + std::string(kPartitionMetadataName),
+                                      encode_partition_metadata(identity_.id));
+}
+
 void LogImpl::start_housekeeping() {
   if (housekeeping_) return;
   housekeeping_ = true;
@@ -284,6 +308,7 @@ Task<Result<void>> LogImpl::close() {
   while (housekeeping_) co_await housekeeper_gone_.wait();
   const Result<void> flushed = co_await committer_.flush();
   co_await committer_.drain();
+  closing_.set();
   co_await background_.close();
   Result<void> outcome = flushed;
   if (flushed && files_dirty_) outcome = co_await close_files();

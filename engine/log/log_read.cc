@@ -195,7 +195,7 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
     const Bytes batch = there ? Bytes(buffer->data() + (entry.position_bytes - start),
                                       entry.size_bytes)
                               : Bytes{};
-    if (there && integrity_crc(batch) == entry.header_crc && crc_matches(batch)) {
+    if (there && !entry.damaged && integrity_crc(batch) == entry.header_crc && crc_matches(batch)) {
       sound_end = entry.end_bytes();
       continue;
     }

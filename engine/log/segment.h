@@ -51,6 +51,12 @@ struct Segment {
 
   /// Copies `batch` to the end. The header is that in `batch`, with its offsets.
   void place(Bytes batch, const BatchHeader& header);
+  /// Takes note of a batch at the end of the file: size, offsets, times, index.
+  void note(const BatchHeader& header);
+  /// The same of a batch that is known by its entry, which is in the file.
+  void trust(const IntegrityEntry& entry);
+  /// An entry for damaged bytes from the end to `end_bytes`, up to offset `to`; nothing matches it.
+  void add_damage(std::uint64_t end_bytes, Offset to);
   /// Makes the integrity entry of the batch that place() takes next.
   void add_entry(Bytes batch, const BatchHeader& header, bool begins_epoch);
   /// Chains the entries of the batches that are written by now.

@@ -3,6 +3,8 @@
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
+#include <algorithm>
+
 #include "engine/logger.h"
 #include "plugins/registry/config/config_layer.h"
 #include "plugins/registry/config/config_value.h"
@@ -18,8 +20,16 @@ constexpr int kDepthMax = 32;  // tables in tables
 
 class Flattener {
  public:
-  Flattener(std::string_view name, ConfigLayer& layer, ConfigProblems& problems)
-      : name_(name), layer_(layer), problems_(problems) {}
+  Flattener(std::string_view name, std::string_view text, ConfigLayer& layer,
+            ConfigProblems& problems)
+      : name_(name), layer_(layer), problems_(problems) {
+    while (true) {
+      const std::size_t end = text.find('\n');
+      lines_.push_back(text.substr(0, end));
+      if (end == text.npos) break;
+      text.remove_prefix(end + 1);
+    }
+  }
 
   void add_table(const toml::table& table, const ConfigPath& path) {
     if (path.size() > kDepthMax) return complain(table, "tables are nested too deeply");
@@ -36,7 +46,7 @@ class Flattener {
     if (const toml::table* table = node.as_table()) return add_table(*table, path);
     if (const toml::array* array = node.as_array()) return add_array(*array, path, key);
     if (std::optional<ConfigValue> value = scalar(node)) {
-      layer_.values.emplace(path, RawValue{*std::move(value), false, origin_at(key.begin)});
+      layer_.values.emplace(path, RawValue{*std::move(value), false, origin_of_key(key)});
       return;
     }
     complain(node, concat("\"", to_text(path), "\": dates and times are not used here"));
@@ -60,7 +70,7 @@ class Flattener {
       }
       elements.push_back(to_text(*value));
     }
-    layer_.values.emplace(path, RawValue{std::move(elements), false, origin_at(key.begin)});
+    layer_.values.emplace(path, RawValue{std::move(elements), false, origin_of_key(key)});
   }
 
   static std::optional<ConfigValue> scalar(const toml::node& node) {
@@ -75,11 +85,25 @@ class Flattener {
     return {OriginKind::file, name_, position.line, position.column};
   }
   Origin origin_of(const toml::node& node) const { return origin_at(node.source().begin); }
+  /// Where the whole dotted name begins: the library gives the place of its last part.
+  Origin origin_of_key(const toml::source_region& key) const {
+    Origin origin = origin_at(key.begin);
+    if (origin.line == 0 || origin.line > lines_.size()) return origin;
+    const std::string_view before = lines_[origin.line - 1].substr(0, origin.column - 1);
+    const bool ascii = std::ranges::all_of(before, [](char c) { return (c & 0x80) == 0; });
+    if (!ascii) return origin;  // columns count characters
+    const std::size_t opened = before.find_last_of("{,");
+    const std::size_t from = opened == before.npos ? 0 : opened + 1;
+    const std::size_t first = before.find_first_not_of(" \t", from);
+    if (first != before.npos) origin.column = static_cast<std::uint32_t>(first + 1);
+    return origin;
+  }
   void complain(const toml::node& node, std::string message) {
     problems_.push_back({origin_of(node), std::move(message)});
   }
 
   std::string name_;
+  std::vector<std::string_view> lines_;
   ConfigLayer& layer_;
   ConfigProblems& problems_;
 };
@@ -106,7 +130,7 @@ std::expected<ConfigLayer, ConfigProblems> parse_toml(std::string_view name,
         {{OriginKind::file, std::string(name), at.line, at.column}, std::move(message)});
     return std::unexpected(std::move(problems));
   }
-  Flattener(name, layer, problems).add_table(parsed.table(), {});
+  Flattener(name, text, layer, problems).add_table(parsed.table(), {});
   if (!problems.empty()) return std::unexpected(std::move(problems));
   return layer;
 }
