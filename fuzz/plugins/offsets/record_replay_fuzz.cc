@@ -1,4 +1,4 @@
-// fuzz/plugins/offsets/record_replay_fuzzer.cc: replay of arbitrary batches, and of arbitrary
+// fuzz/plugins/offsets/record_replay_fuzz.cc: replay of arbitrary batches, and of arbitrary
 // records in a batch that is right. What is decoded must encode again to what decodes the same.
 #include <cstdlib>
 #include <vector>
