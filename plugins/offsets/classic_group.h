@@ -202,9 +202,7 @@ class ClassicGroup {
   void expire(const std::string& member_id);
   void after_leaving();
   void enter(ClassicState state);
-  bool all_joined() const {
-    return awaiting_join_ == members_.size() && pending_members_.empty();
-  }
+  bool all_joined() const { return awaiting_join_ == members_.size() && pending_members_.empty(); }
   std::int32_t rebalance_timeout_ms() const;
 
   const std::string group_id_;

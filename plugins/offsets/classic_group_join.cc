@@ -184,7 +184,8 @@ void ClassicGroup::persist_replacement(RequestId request, const JoinGroupCall& c
     Member* const member = find(new_id);
     if (member == nullptr || member->join_request != request) return;  // answered by a rebalance
     if (state_ != ClassicState::stable || generation_ != generation) return;  // it soon will be
-    if (error != ApiErrc::none) return replacement_failed(request, new_id, std::move(before), error);
+    if (error != ApiErrc::none)
+      return replacement_failed(request, new_id, std::move(before), error);
     const bool leads = is_leader(new_id);
     JoinGroupAnswer answer = joined(*member, leads && skip_known);
     // Clients that do not know the flag must not take themselves for the leader: they would assign

@@ -2,9 +2,9 @@
 // writes and reads it.
 //
 // One append is under way at a time; what comes meanwhile goes into the next one together, so that
-// load makes batches larger instead of waits longer. Records are applied in log order, when durable.
-// An append whose outcome is unknown may turn up later: offsets tell. Whatever lies between what
-// was applied and a new append is read back first.
+// load makes batches larger instead of waits longer. Records are applied in log order, when
+// durable. An append whose outcome is unknown may turn up later: offsets tell. Whatever lies
+// between what was applied and a new append is read back first.
 #pragma once
 
 #include <cstdint>

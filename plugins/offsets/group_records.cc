@@ -150,11 +150,11 @@ Result<OffsetRecord> decode_offset(Bytes body, std::optional<Bytes> value) {
   auto stored = decode_value<messages::OffsetCommitValue>(*value);
   if (!stored) return std::unexpected(stored.error());
   record.value = StoredOffset{.offset = stored->offset,
-                               .leader_epoch = engine::LeaderEpoch{stored->leader_epoch},
-                               .metadata = std::move(stored->metadata),
-                               .commit_timestamp_ms = stored->commit_timestamp,
-                               .expire_timestamp_ms = stored->expire_timestamp,
-                               .topic_id = stored->topic_id};
+                              .leader_epoch = engine::LeaderEpoch{stored->leader_epoch},
+                              .metadata = std::move(stored->metadata),
+                              .commit_timestamp_ms = stored->commit_timestamp,
+                              .expire_timestamp_ms = stored->expire_timestamp,
+                              .topic_id = stored->topic_id};
   return record;
 }
 

@@ -219,12 +219,10 @@ Task<void> abandon(Parked& parked) {
   co_return;
 }
 
-Task<JoinGroupAnswer> begin(PartitionCoordinator& coordinator, JoinGroupCall call,
-                            Parked& parked) {
+Task<JoinGroupAnswer> begin(PartitionCoordinator& coordinator, JoinGroupCall call, Parked& parked) {
   return coordinator.join(std::move(call), parked);
 }
-Task<SyncGroupAnswer> begin(PartitionCoordinator& coordinator, SyncGroupCall call,
-                            Parked& parked) {
+Task<SyncGroupAnswer> begin(PartitionCoordinator& coordinator, SyncGroupCall call, Parked& parked) {
   return coordinator.sync(std::move(call), parked);
 }
 

@@ -12,7 +12,7 @@ struct OffsetSettings {
   ClassicGroupLimits classic;
   std::int32_t topic_partitions = 50;                  // offsets.topic.num.partitions
   std::int16_t topic_replication_factor = 3;           // offsets.topic.replication.factor
-  bool topic_replication_exact = false;  // else no more than there are brokers
+  bool topic_replication_exact = false;                // else no more than there are brokers
   std::int32_t topic_segment_bytes = 104'857'600;      // offsets.topic.segment.bytes
   std::int32_t metadata_units_max = 4'096;             // offset.metadata.max.bytes
   std::int32_t commit_timeout_ms = 5'000;              // offsets.commit.timeout.ms

@@ -21,7 +21,8 @@ constexpr std::string_view kClassicType = "classic";
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  for (char& letter : out) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  for (char& letter : out)
+    letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
   return out;
 }
 
@@ -123,13 +124,13 @@ Task<void> PartitionCoordinator::load() {
   const Pass pass(gate_);
   while (phase_ == Phase::loading) {
     groups_.clear();
-    log_ = std::make_unique<GroupLog>(
-        GroupLogParts{.shard = parts_.shard,
-                      .replicator = parts_.replicator,
-                      .key = parts_.key,
-                      .read_bytes_max = parts_.settings.load_bytes,
-                      .timeout_ms = parts_.settings.commit_timeout_ms},
-        [this](GroupRecord record) { apply(std::move(record)); });
+    log_ =
+        std::make_unique<GroupLog>(GroupLogParts{.shard = parts_.shard,
+                                                 .replicator = parts_.replicator,
+                                                 .key = parts_.key,
+                                                 .read_bytes_max = parts_.settings.load_bytes,
+                                                 .timeout_ms = parts_.settings.commit_timeout_ms},
+                                   [this](GroupRecord record) { apply(std::move(record)); });
     const ApiResult<void> read = co_await log_->load();
     if (phase_ != Phase::loading) break;
     if (read) {
@@ -270,14 +271,14 @@ void PartitionCoordinator::write(std::vector<GroupRecord> records, GroupLog::Don
   for (GroupRecord& name : names) {
     std::visit([](auto& record) { record.value.reset(); }, name);
   }
-  log_->write(std::move(records), [this, names = std::move(names),
-                                   done = std::move(done)](ApiErrc error) mutable {
-    note_write(names, false);
-    done(error);
-    for (const GroupRecord& name : names) {
-      sweep(std::visit([](const auto& record) { return record.group_id; }, name));
-    }
-  });
+  log_->write(std::move(records),
+              [this, names = std::move(names), done = std::move(done)](ApiErrc error) mutable {
+                note_write(names, false);
+                done(error);
+                for (const GroupRecord& name : names) {
+                  sweep(std::visit([](const auto& record) { return record.group_id; }, name));
+                }
+              });
 }
 
 Task<ApiErrc> PartitionCoordinator::write_and_wait(std::vector<GroupRecord> records) {
@@ -292,7 +293,8 @@ Task<ApiErrc> PartitionCoordinator::write_and_wait(std::vector<GroupRecord> reco
 }
 
 Task<ApiErrc> PartitionCoordinator::write_in_pieces(std::vector<GroupRecord> records) {
-  constexpr std::size_t kPieceBytes = 256 * 1024;  // names of tombstones; well below a batch's bound
+  constexpr std::size_t kPieceBytes =
+      256 * 1024;  // names of tombstones; well below a batch's bound
   std::vector<std::vector<GroupRecord>> pieces;
   std::size_t bytes = kPieceBytes;
   for (GroupRecord& record : records) {

@@ -37,8 +37,8 @@ struct PartitionCoordinator::Group final : GroupHost {
   PartitionCoordinator& owner;
   ClassicGroup classic;
   OffsetTable offsets;
-  bool has_record = false;  // a durable group record
-  std::uint32_t writes_under_way = 0;  // of group records; the group stays until they end
+  bool has_record = false;               // a durable group record
+  std::uint32_t writes_under_way = 0;    // of group records; the group stays until they end
   std::map<TimerName, DueTimer> timers;  // armed ones
 };
 

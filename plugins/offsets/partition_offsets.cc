@@ -25,8 +25,8 @@ Task<CommitOffsetsAnswer> PartitionCoordinator::commit_offsets(CommitOffsetsCall
     answer.error =
         group->classic.check_commit(call.generation, call.member_id, call.group_instance_id);
   } else if (call.generation >= 0) {
-    answer.error = call.group_id_not_found_known ? ApiErrc::group_id_not_found
-                                                 : ApiErrc::illegal_generation;
+    answer.error =
+        call.group_id_not_found_known ? ApiErrc::group_id_not_found : ApiErrc::illegal_generation;
   }
   if (answer.error != ApiErrc::none) co_return answer;
 
@@ -127,7 +127,8 @@ Task<FetchedOffsets> PartitionCoordinator::fetch_offsets(FetchOffsetsCall::Group
   for (FetchOffsetsCall::Topic& topic : *call.topics) {
     const engine::Uuid asked = topic.id;
     if (topic.id.is_zero()) topic.id = parts_.topic_id(topic.name);
-    FetchedOffsets::Topic& found = answer.topics.emplace_back(FetchedOffsets::Topic{topic.name, asked, {}});
+    FetchedOffsets::Topic& found =
+        answer.topics.emplace_back(FetchedOffsets::Topic{topic.name, asked, {}});
     for (const std::int32_t partition : topic.partitions) {
       found.partitions.push_back(fetch_one(group, topic, partition, require_stable));
     }
@@ -145,8 +146,8 @@ Task<DeleteOffsetsAnswer> PartitionCoordinator::delete_offsets(DeleteOffsetsCall
   answer.error = call.group_id.empty() ? ApiErrc::invalid_group_id : refusal();
   if (answer.error != ApiErrc::none) co_return answer;
   const Group* const group = find(call.group_id);
-  answer.error = group == nullptr ? ApiErrc::group_id_not_found
-                                  : group->classic.check_offset_delete();
+  answer.error =
+      group == nullptr ? ApiErrc::group_id_not_found : group->classic.check_offset_delete();
   if (answer.error != ApiErrc::none) co_return answer;
 
   std::vector<GroupRecord> records;

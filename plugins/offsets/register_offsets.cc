@@ -12,13 +12,13 @@ namespace {
 ApiResult<std::unique_ptr<LogOffsetStore>> make(const Deps& deps, const ConfigView&) {
   const PluginHost& host = deps.host();
   LogStore& store = deps.get<LogStore>();
-  return std::make_unique<LogOffsetStore>(LogOffsetStoreParts{
-      .shards = host.shards,
-      .replicator = deps.get<Replicator>(),
-      .controller = deps.get<ClusterController>(),
-      .owner = [&store](const PartitionKey& key) { return store.owner(key); },
-      .self = host.settings.node_id(),
-      .settings = offset_settings(host.settings)});
+  return std::make_unique<LogOffsetStore>(
+      LogOffsetStoreParts{.shards = host.shards,
+                          .replicator = deps.get<Replicator>(),
+                          .controller = deps.get<ClusterController>(),
+                          .owner = [&store](const PartitionKey& key) { return store.owner(key); },
+                          .self = host.settings.node_id(),
+                          .settings = offset_settings(host.settings)});
 }
 
 }  // namespace
