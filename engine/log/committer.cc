@@ -254,7 +254,8 @@ Task<Result<void>> Committer::fill_tail(std::shared_ptr<Segment> segment) {
   target = chunk.get();
   assert(target->position_bytes == start);
   io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read = co_await segment->writer.read_at(start, block.bytes());
+  const Result<std::size_t> read = co_await read_within(
+      segment->writer, start, block.bytes(), segment->submitted_bytes);
   if (!read) co_return std::unexpected(read.error());
   if (*read < target->missing_bytes) co_return fail(Errc::corrupt);
   const Bytes prefix = Bytes(block.data(), target->missing_bytes);

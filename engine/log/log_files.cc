@@ -46,7 +46,8 @@ Task<Result<void>> LogImpl::prepare_first(SegmentPtr segment) {
   if (size_bytes > start) {
     io::AlignedBuffer block(io::kBlockBytes);
     std::memset(block.data(), 0, block.size_bytes());
-    const Result<std::size_t> read = co_await segment->writer.read_at(start, block.bytes());
+    const Result<std::size_t> read = 
+        co_await read_within(segment->writer, start, block.bytes(), size_bytes);
     if (!read) co_return std::unexpected(read.error());
     const std::size_t used = size_bytes - start;
     if (*read < used || crc32c(Bytes(block.data(), used)) != segment->tail_crc) {
@@ -95,10 +96,10 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
 }
 
 Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
-  const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
-  if (!cut) co_return cut;
-  const Result<void> synced = co_await segment->writer.sync_data();
-  if (!synced) co_return synced;
+  if (segment->prepared_bytes > 0) {  // else nothing was appended since it was opened
+    const Result<void> cut = co_await cut_prepared(segment);
+    if (!cut) co_return cut;
+  }
   const FileLock lock = co_await FileLock::take(file_lock_);
   const Result<void> entries = co_await write_entries(segment, true);
   if (!entries) co_return entries;
@@ -109,6 +110,20 @@ Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
   const std::string content = std::move(snapshot->second);
   snapshots_at_roll_.erase(snapshot);
   co_return co_await write_snapshot(segment->next_offset, content);
+}
+
+/// The file ends where its records do.
+Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
+  if (!segment->writer.is_open()) {  // given back while idle
+    Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
+                                                 io::OpenFlags{.write = true});
+    if (!file) co_return std::unexpected(file.error());
+    segment->writer = std::move(*file);
+  }
+  const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
+  if (!cut) co_return cut;
+  segment->prepared_bytes = 0;
+  co_return co_await segment->writer.sync_data();
 }
 
 Manifest LogImpl::describe(bool clean) const {
@@ -361,18 +376,9 @@ Task<Result<void>> LogImpl::remove() {
 Task<Result<void>> LogImpl::close_files() {
   const FileLock lock = co_await FileLock::take(file_lock_);
   const SegmentPtr active = segments_.back();
-  if (active->writer.is_open() || active->prepared_bytes > 0) {
-    if (!active->writer.is_open()) {
-      Result<io::File> file = co_await open_direct(context_, active->path(".log"),
-                                                   io::OpenFlags{.write = true});
-      if (!file) co_return std::unexpected(file.error());
-      active->writer = std::move(*file);
-    }
-    const Result<void> cut = co_await active->writer.truncate(active->size_bytes);
+  if (active->prepared_bytes > 0) {
+    const Result<void> cut = co_await cut_prepared(active);
     if (!cut) co_return cut;
-    const Result<void> synced = co_await active->writer.sync_data();
-    if (!synced) co_return synced;
-    active->prepared_bytes = 0;
   }
   active->index->finish_times();
   const Result<void> entries = co_await write_entries(active, true);

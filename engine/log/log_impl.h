@@ -95,6 +95,7 @@ class LogImpl final : public Log, private CommitHost {
 
   // log_files.cc
   Task<Result<void>> prepare_first(SegmentPtr segment);
+  Task<Result<void>> cut_prepared(SegmentPtr segment);
   Task<void> seal(SegmentPtr segment);
   Task<Result<void>> seal_files(SegmentPtr segment);
   Task<Result<void>> write_manifest(bool clean);
@@ -119,7 +120,7 @@ class LogImpl final : public Log, private CommitHost {
   bool read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
                    SliceList& into) const;
   Task<Result<SliceList>> read_disk(SegmentPtr segment, Offset from, Offset below,
-                                    ReadLimits limits);
+                                    ReadLimits limits, bool rebuilt = false);
   Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);
   Task<Result<void>> load_index(SegmentPtr segment);
   Task<Result<void>> rebuild_entries(SegmentPtr segment);
@@ -176,7 +177,6 @@ class LogImpl final : public Log, private CommitHost {
   std::int64_t last_append_ns_ = 0;
   std::int64_t roll_jitter_ms_ = 0;
 
-  bool manifest_stale_ = false;    // something it says was made again since
   bool manifest_clean_ = false;   // as on disk
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;

@@ -213,7 +213,8 @@ Task<Result<void>> LogImpl::cut_file(SegmentPtr segment) {
   const std::uint64_t start = io::round_down_to_block(segment->size_bytes);
   const std::size_t used = segment->size_bytes - start;
   io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read = co_await file->read_at(start, block.bytes());
+  const Result<std::size_t> read = 
+      co_await read_within(*file, start, block.bytes(), segment->size_bytes);
   if (!read) co_return std::unexpected(read.error());
   if (*read < used) co_return fail(Errc::corrupt);
   segment->tail_crc = crc32c(Bytes(block.data(), used));

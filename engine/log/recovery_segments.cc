@@ -245,7 +245,8 @@ Task<Result<void>> Recovery::cut(SegmentPtr segment, io::File& file, std::uint64
 Task<Result<void>> Recovery::note_tail(SegmentPtr segment, io::File& file) {
   const std::uint64_t start = io::round_down_to_block(segment->size_bytes);
   io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read = co_await file.read_at(start, block.bytes());
+  const Result<std::size_t> read =
+      co_await read_within(file, start, block.bytes(), segment->size_bytes);
   if (!read) co_return std::unexpected(read.error());
   const std::size_t used = segment->size_bytes - start;
   if (*read < used) co_return fail(Errc::corrupt);
@@ -259,7 +260,7 @@ Task<Result<std::uint64_t>> Recovery::count_cut(io::File& file, std::uint64_t fr
   io::AlignedBuffer buffer(kScanWindowBytes);
   std::uint64_t last = from;
   for (std::uint64_t at = io::round_down_to_block(from); at < to; at += buffer.size_bytes()) {
-    const Result<std::size_t> read = co_await file.read_at(at, buffer.bytes());
+    const Result<std::size_t> read = co_await read_within(file, at, buffer.bytes(), to);
     if (!read) co_return std::unexpected(read.error());
     for (std::size_t i = *read; i > 0; --i) {
       if (buffer.data()[i - 1] == std::byte{0}) continue;
@@ -322,26 +323,37 @@ Task<Result<void>> Recovery::adopt() {
   co_return Result<void>{};
 }
 
-/// Makes the integrity entries and the index of a sealed segment again, from its batches.
+/// Makes the integrity entries and the index of what is written of a segment again, from its
+/// batches. Under file_lock_.
 Task<Result<void>> LogImpl::scan_segment(SegmentPtr segment, io::File& file) {
+  const std::uint64_t end_bytes =
+      segment->entries.empty() ? segment->written_bytes() : segment->entries[0].position_bytes;
   Segment fresh(context_, dir_, segment->base_offset, segment->index_interval_bytes);
   fresh.seed = fresh.chain = segment->seed;
   fresh.index.emplace(segment->base_offset, segment->index_interval_bytes);
-  SegmentScan scan(fresh, file, segment->size_bytes,
-                   {.gaps = true, .frontier = segment->next_offset, .keep_all = true});
+  // Entries are dropped from memory under the lock only, so end_bytes holds while we read.
+  SegmentScan scan(fresh, file, end_bytes,
+                   {.gaps = true, .frontier = Offset{0}, .keep_all = true});
   const Result<void> walked = co_await scan.run(0, kNoLeaderEpoch);
   if (!walked) co_return walked;
   for (const DamagedRange& range : scan.damaged()) {
     quarantine(segment, range, "no batch is there");
   }
-  fresh.index->finish_times();
-  segment->entries = std::move(fresh.entries);
-  segment->chained = fresh.chained;
+  segment->entries.insert(segment->entries.begin(), fresh.entries.begin(), fresh.entries.end());
   segment->entries_in_file = 0;
-  segment->batch_count = fresh.batch_count;
-  segment->chain = fresh.chain;
-  segment->index = std::move(fresh.index);
-  manifest_stale_ = true;
+  segment->chained = 0;
+  segment->chain = segment->seed;
+  segment->chain_entries();
+  SegmentIndex index(segment->base_offset, segment->index_interval_bytes);
+  Offset next = segment->base_offset;
+  for (const IntegrityEntry& entry : segment->entries) {
+    const Offset last = segment->base_offset + entry.relative_last_offset;
+    index.add({next, last, entry.position_bytes, entry.size_bytes, entry.max_timestamp_ms});
+    next = last + 1;
+  }
+  if (segment->sealed) index.finish_times();
+  segment->batch_count = segment->entries.size();
+  segment->index = std::move(index);
   co_return Result<void>{};
 }
 

@@ -31,6 +31,12 @@ std::optional<Offset> parse_segment_stem(std::string_view stem);
 [[nodiscard]] Task<Result<io::File>> open_direct(LogContext& context, std::string path,
                                                  io::OpenFlags flags);
 
+/// Reads what lies below `file_bytes`, the known length of the file, which a run of short transfers
+/// must not be taken to end early. How many bytes were read: fewer than there only where the file is
+/// shorter than known.
+[[nodiscard]] Task<Result<std::size_t>> read_within(io::File& file, std::uint64_t position_bytes,
+                                                    MutableBytes into, std::uint64_t file_bytes);
+
 /// A stretch of a segment that failed its check and is withheld.
 struct DamagedRange {
   Offset from;
