@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
       add_plugin_list(program),
       add_topic(program),
       add_log(program),
+      add_completions(program),
   };
   try {
     program.parse(argc, argv);

@@ -24,5 +24,7 @@ Command add_doctor(CLI::App& program);
 Command add_plugin_list(CLI::App& program);
 Command add_log(CLI::App& program);
 Command add_topic(CLI::App& program);
+/// `program` outlives the command.
+Command add_completions(CLI::App& program);
 
 }  // namespace keelson::broker
