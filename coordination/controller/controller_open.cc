@@ -32,9 +32,10 @@ Task<ApiResult<void>> ControllerStandard::open() {
 Task<ApiResult<void>> ControllerStandard::open_here() {
   const ApiResult<void> leading = co_await take_leadership();
   if (!leading) co_return leading;
-  const ApiResult<void> finished = co_await finish_deletions();
+  const std::map<engine::Uuid, std::string> deleted = state_.deleted;
+  const ApiResult<void> finished = co_await finish_deletions(deleted);
   if (!finished) co_return finished;
-  compare_with_disk();
+  compare_with_disk(deleted);
   const ApiResult<void> applied = co_await apply_and_show(whole_view());
   if (!applied) co_return applied;
   for (const auto& [id, first] : state_.creating) created_.push_back(id);
@@ -83,12 +84,12 @@ Task<ApiResult<void>> ControllerStandard::take_leadership() {
 
 /// Removes the logs of topics whose deletion a crash interrupted, then what the keys still say of
 /// them; and partitions of topics that never came to be.
-Task<ApiResult<void>> ControllerStandard::finish_deletions() {
+Task<ApiResult<void>> ControllerStandard::finish_deletions(
+    std::map<engine::Uuid, std::string> deleted) {
   std::vector<KeyWrite> removals;
   for (const std::string& orphan : state_.orphans) {
     removals.push_back(KeyWrite{.key = orphan, .value = std::nullopt});
   }
-  const std::map<engine::Uuid, std::string> deleted = state_.deleted;
   for (const auto& [id, name] : deleted) {
     bool gone = !state_.topics.contains(id);  // a topic that is there is not to be removed
     for (const StoredLog& stored : parts_.log_store.stored()) {
@@ -128,7 +129,7 @@ Task<Result<void>> ControllerStandard::remove_stored(PartitionKey key) {
 
 /// Fault model D20: metadata never decides that data is to be deleted. And the other way round:
 /// a log that was there and is not gets no empty one in its place.
-void ControllerStandard::compare_with_disk() {
+void ControllerStandard::compare_with_disk(const std::map<engine::Uuid, std::string>& deleted) {
   unclaimed_logs_.clear();
   lost_logs_.clear();
   std::unordered_set<PartitionKey> stored_keys;
@@ -140,7 +141,7 @@ void ControllerStandard::compare_with_disk() {
         static_cast<std::size_t>(stored.key.partition) < topic->second.view->partitions.size();
     if (claimed) {
       stored_keys.insert(stored.key);
-    } else if (!state_.deleted.contains(stored.key.topic_id)) {
+    } else if (!deleted.contains(stored.key.topic_id)) {
       unclaimed_logs_.push_back(stored);
     }
   }

@@ -114,9 +114,10 @@ class ControllerStandard final : public ClusterController {
   // controller_open.cc
   engine::Task<ApiResult<void>> read_all();
   engine::Task<ApiResult<void>> take_leadership();
-  engine::Task<ApiResult<void>> finish_deletions();
+  engine::Task<ApiResult<void>> finish_deletions(std::map<engine::Uuid, std::string> deleted);
   engine::Task<engine::Result<void>> remove_stored(PartitionKey key);
-  void compare_with_disk();
+  /// `deleted`: topics whose logs may still be among those that were found.
+  void compare_with_disk(const std::map<engine::Uuid, std::string>& deleted);
 
   // controller_commit.cc
   /// Before a change is decided on: state_ is what the coordinator holds, and so is view(), save

@@ -8,7 +8,16 @@
 namespace keelson::engine::io {
 
 struct Shard::Detached {
-  struct promise_type {
+  struct promise_type : LiveTask {
+    promise_type(Shard& shard, Task<void>&) : shard(shard) {
+      following = shard.live_head_;
+      if (following != nullptr) following->previous = this;
+      shard.live_head_ = this;
+    }
+    ~promise_type() {
+      (previous == nullptr ? shard.live_head_ : previous->following) = following;
+      if (following != nullptr) following->previous = previous;
+    }
     Detached get_return_object() noexcept {
       return {std::coroutine_handle<promise_type>::from_promise(*this)};
     }
@@ -16,6 +25,8 @@ struct Shard::Detached {
     std::suspend_never final_suspend() const noexcept { return {}; }  // frees itself
     void return_void() const noexcept {}
     [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+
+    Shard& shard;
   };
   std::coroutine_handle<promise_type> handle;
 };

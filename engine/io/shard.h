@@ -53,6 +53,8 @@ class Shard {
 
   /// Starts `task` in a later turn and owns it until it ends.
   void spawn(Task<void> task);
+  /// Whether a coroutine waits for its turn.
+  bool has_ready() const { return !ready_.empty(); }
   /// Tasks spawned and not ended.
   std::size_t live_tasks() const { return live_tasks_; }
 
@@ -106,6 +108,11 @@ class Shard {
     void await_resume() const {}
   };
   struct Detached;  // the coroutine that owns a spawned task
+  /// Spawned tasks are listed, so that those a simulated crash abandons stay reachable.
+  struct LiveTask {
+    LiveTask* previous = nullptr;
+    LiveTask* following = nullptr;
+  };
   static Detached run_detached(Shard& shard, Task<void> task);
   bool may_return();
 
@@ -116,6 +123,7 @@ class Shard {
   TimerQueue timers_;
   std::unique_ptr<CrossShardInbox> inbox_;
   std::size_t live_tasks_ = 0;
+  LiveTask* live_head_ = nullptr;
   std::atomic<bool> stop_requested_{false};
   ShardGroup* group_ = nullptr;
   bool quiet_ = false;  // counted by group_ as stopped and without tasks

@@ -83,7 +83,8 @@ Task<void> Committer::run() {
   while (!failure_ && !segments_.empty()) {
     const std::shared_ptr<Segment> segment = segments_.front().segment;
     const bool pending = segment->size_bytes > segment->submitted_bytes;
-    if (!pending && in_flight_.empty()) {
+    const bool wanted = begin_last_ && segments_.size() == 1 && !segment->begun;
+    if (!pending && in_flight_.empty() && !wanted) {
       if (!segment->sealed || segments_.size() == 1) break;
       if (preparing_ || syncing_) {
         co_await wake_.wait();
@@ -97,7 +98,7 @@ Task<void> Committer::run() {
       segments_.pop_front();
       continue;
     }
-    if (pending && !segment->begun) {
+    if ((pending || wanted) && !segment->begun) {
       const Result<void> begun = co_await host_.begin_segment(segment);
       if (!begun) {
         poison(begun.error());
@@ -173,7 +174,7 @@ Committer::Step Committer::submit_next(Follower& follower) {
 }
 
 void Committer::submit(Commit& commit) {
-  commit.on_complete = [](Operation& self) {
+  commit.on_complete = [](io::Operation& self) {
     auto& finished = static_cast<Commit&>(self);
     finished.owner->completed(finished);
   };
@@ -253,7 +254,8 @@ Task<Result<void>> Committer::fill_tail(std::shared_ptr<Segment> segment) {
   target = chunk.get();
   assert(target->position_bytes == start);
   io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read = co_await segment->writer.read_at(start, block.bytes());
+  const Result<std::size_t> read = co_await read_within(
+      segment->writer, start, block.bytes(), segment->submitted_bytes);
   if (!read) co_return std::unexpected(read.error());
   if (*read < target->missing_bytes) co_return fail(Errc::corrupt);
   const Bytes prefix = Bytes(block.data(), target->missing_bytes);
@@ -358,6 +360,17 @@ Task<Result<void>> Committer::flush() {
     }
     co_await wake_.wait();
   }
+  if (failure_) co_return std::unexpected(*failure_);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Committer::begin_last() {
+  begin_last_ = true;
+  while (!failure_ && (segments_.size() > 1 || !segments_.front().segment->begun)) {
+    kick();
+    co_await wake_.wait();
+  }
+  begin_last_ = false;
   if (failure_) co_return std::unexpected(*failure_);
   co_return Result<void>{};
 }

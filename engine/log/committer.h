@@ -62,6 +62,8 @@ class Committer {
   void sync_behind();
   /// Waits until everything enqueued so far is on stable storage.
   [[nodiscard]] Task<Result<void>> flush();
+  /// Finishes rolled segments and makes the last one ready although nothing was appended to it.
+  [[nodiscard]] Task<Result<void>> begin_last();
   /// Waits until no write, sync or preparation is under way and no more will start by itself.
   Task<void> drain();
 
@@ -109,6 +111,7 @@ class Committer {
   bool syncing_ = false;
   bool space_short_ = false;
   bool no_waiting_ = false;
+  bool begin_last_ = false;
 };
 
 }  // namespace keelson::engine::log

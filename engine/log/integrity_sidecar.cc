@@ -15,7 +15,7 @@ constexpr std::size_t kChained = 28;  // bytes of an entry that its chain value 
 void encode(const IntegrityEntry& entry, std::byte* out) {
   store_big_endian(out, entry.position_bytes | (entry.begins_epoch ? kFlag : 0));
   store_big_endian(out + 4, entry.size_bytes | (entry.has_producer ? kFlag : 0));
-  store_big_endian(out + 8, entry.relative_last_offset);
+  store_big_endian(out + 8, entry.relative_last_offset | (entry.damaged ? kFlag : 0));
   store_big_endian(out + 12, entry.max_timestamp_ms);
   store_big_endian(out + 20, entry.durable_upto_bytes);
   store_big_endian(out + 24, entry.header_crc);
@@ -78,7 +78,9 @@ std::optional<IntegrityEntry> read_integrity_entry(Bytes bytes, std::uint32_t pr
   entry.begins_epoch = position & kFlag;
   entry.size_bytes = size & ~kFlag;
   entry.has_producer = size & kFlag;
-  entry.relative_last_offset = load_big_endian<std::uint32_t>(at + 8);
+  const auto last_offset = load_big_endian<std::uint32_t>(at + 8);
+  entry.relative_last_offset = last_offset & ~kFlag;
+  entry.damaged = last_offset & kFlag;
   entry.max_timestamp_ms = load_big_endian<std::int64_t>(at + 12);
   entry.durable_upto_bytes = load_big_endian<std::uint32_t>(at + 20);
   entry.header_crc = load_big_endian<std::uint32_t>(at + 24);

@@ -4,7 +4,7 @@
 //   off size field
 //     0  4   position of the batch in the segment; bit 31: it begins a leader epoch
 //     4  4   its size, bytes; bit 31: it has a producer id
-//     8  4   its last offset, less the segment's base
+//     8  4   its last offset, less the segment's base; bit 31: damaged, nothing matches it
 //    12  8   its max timestamp, ms
 //    20  4   durable up to: the segment's bytes below this are on stable storage. With durable
 //            appends that holds the batch itself
@@ -31,6 +31,7 @@ struct IntegrityEntry {
   std::uint32_t position_bytes = 0;  // below 2^31, as is the size
   std::uint32_t size_bytes = 0;
   bool begins_epoch = false;  // recovery reads these headers for the epochs,
+  bool damaged = false;       // recovery found no batch here: withheld
   bool has_producer = false;  // and these for the producers; no others
   std::uint32_t relative_last_offset = 0;
   std::int64_t max_timestamp_ms = kNoTimestamp;

@@ -34,8 +34,10 @@ struct LogIdentity {
 
 /// What the data directory remembers of a log from before (engine/log/data_directory.h).
 struct OpenHints {
-  bool clean_stop = false;               // the directory was closed properly and nothing ran since
-  std::optional<Offset> recovery_point;  // everything below was synced
+  bool clean_stop = false;    // the directory was closed properly and nothing ran since
+  bool other_writer = false;  // Kafka served the directory since we did: its files count, not the
+                              // manifest
+  std::optional<Offset> recovery_point;    // everything below was synced
   std::optional<Offset> log_start_offset;  // from log-start-offset-checkpoint
 };
 

@@ -40,6 +40,9 @@ LogImpl::LogImpl(LogContext& context, std::string dir, LogIdentity identity, Log
       background_(context.shard()),
       file_lock_(context.shard(), 1),
       manifest_lock_(context.shard(), 1),
+      retention_lock_(context.shard(), 1),
+      sealed_(context.shard()),
+      closing_(context.shard()),
       housekeeper_wake_(context.shard()),
       housekeeper_gone_(context.shard()) {}
 

@@ -7,6 +7,8 @@
 #include "engine/crc32c.h"
 #include "engine/log/file_lock.h"
 #include "engine/log/log_impl.h"
+#include "engine/log/log_side_files.h"
+#include "engine/log/partition_metadata.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -44,7 +46,8 @@ Task<Result<void>> LogImpl::prepare_first(SegmentPtr segment) {
   if (size_bytes > start) {
     io::AlignedBuffer block(io::kBlockBytes);
     std::memset(block.data(), 0, block.size_bytes());
-    const Result<std::size_t> read = co_await segment->writer.read_at(start, block.bytes());
+    const Result<std::size_t> read = 
+        co_await read_within(segment->writer, start, block.bytes(), size_bytes);
     if (!read) co_return std::unexpected(read.error());
     const std::size_t used = size_bytes - start;
     if (*read < used || crc32c(Bytes(block.data(), used)) != segment->tail_crc) {
@@ -74,6 +77,7 @@ Task<Result<void>> LogImpl::finish_segment(SegmentPtr segment) {
   }
   const bool entered = background_.enter();
   assert(entered);  // closed only after the committer came to rest
+  ++sealing_;
   shard_.spawn(seal(std::move(segment)));
   co_return Result<void>{};
 }
@@ -83,6 +87,8 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
   const Result<void> sealed = co_await seal_files(segment);
   segment->writer.close();
   segment->begun = false;
+  --sealing_;
+  sealed_.notify();
   if (!sealed) {
     warn(concat("could not finish the files of segment ", segment->base_offset.value(), ": ",
                 to_string(sealed.error().code), "; recovery will"));
@@ -90,10 +96,10 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
 }
 
 Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
-  const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
-  if (!cut) co_return cut;
-  const Result<void> synced = co_await segment->writer.sync_data();
-  if (!synced) co_return synced;
+  if (segment->prepared_bytes > 0) {  // else nothing was appended since it was opened
+    const Result<void> cut = co_await cut_prepared(segment);
+    if (!cut) co_return cut;
+  }
   const FileLock lock = co_await FileLock::take(file_lock_);
   const Result<void> entries = co_await write_entries(segment, true);
   if (!entries) co_return entries;
@@ -104,6 +110,20 @@ Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
   const std::string content = std::move(snapshot->second);
   snapshots_at_roll_.erase(snapshot);
   co_return co_await write_snapshot(segment->next_offset, content);
+}
+
+/// The file ends where its records do.
+Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
+  if (!segment->writer.is_open()) {  // given back while idle
+    Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
+                                                 io::OpenFlags{.write = true});
+    if (!file) co_return std::unexpected(file.error());
+    segment->writer = std::move(*file);
+  }
+  const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
+  if (!cut) co_return cut;
+  segment->prepared_bytes = 0;
+  co_return co_await segment->writer.sync_data();
 }
 
 Manifest LogImpl::describe(bool clean) const {
@@ -203,6 +223,26 @@ Task<Result<void>> LogImpl::write_derived(std::string path, std::string content)
   co_return co_await file->sync_data();
 }
 
+std::string LogImpl::encode_producers() const { return encode_snapshot(producers_); }
+
+Task<Result<void>> LogImpl::write_snapshot(Offset offset, std::string content) {
+  co_return co_await write_derived(dir_ + "/" + segment_stem(offset) + ".snapshot",
+                                   std::move(content));
+}
+
+Task<Result<void>> LogImpl::write_epochs() {
+  epochs_dirty_ = false;
+  const Result<void> written = co_await io::replace_file(
+      shard_, dir_ + "/" + std::string(kEpochFileName), encode_epochs(epochs_.entries()));
+  if (!written) epochs_dirty_ = true;
+  co_return written;
+}
+
+Task<Result<void>> LogImpl::write_partition_metadata() {
+  co_return co_await io::replace_file(shard_, dir_ + "/" + std::string(kPartitionMetadataName),
+                                      encode_partition_metadata(identity_.id));
+}
+
 void LogImpl::start_housekeeping() {
   if (housekeeping_) return;
   housekeeping_ = true;
@@ -284,6 +324,7 @@ Task<Result<void>> LogImpl::close() {
   while (housekeeping_) co_await housekeeper_gone_.wait();
   const Result<void> flushed = co_await committer_.flush();
   co_await committer_.drain();
+  closing_.set();
   co_await background_.close();
   Result<void> outcome = flushed;
   if (flushed && files_dirty_) outcome = co_await close_files();
@@ -297,22 +338,47 @@ Task<Result<void>> LogImpl::close() {
   co_return outcome;
 }
 
+/// The directory is renamed first, as Kafka does: a crash then leaves nothing that looks like a log.
+Task<Result<void>> LogImpl::remove() {
+  committer_.stop_waiting_for_space();
+  if (!closed_) committer_.poison({Errc::closed});
+  const Result<void> closed = co_await close();  // fails with the error above; all is at rest
+  if (!closed && closed.error().code != Errc::closed) {
+    warn(concat("removed although closing failed: ", to_string(closed.error().code)));
+  }
+  constexpr std::size_t kNameBytesMax = 255;
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string ending = ".";
+  for (int i = 0; i < 2; ++i) {
+    std::uint64_t bits = shard_.rng().next();
+    for (int digit = 0; digit < 16; ++digit, bits >>= 4) ending += kHex[bits & 15];
+  }
+  ending += "-delete";
+  const std::string parent = io::parent_of(dir_);
+  const std::size_t slash = dir_.rfind('/');
+  std::string name = slash == std::string::npos ? dir_ : dir_.substr(slash + 1);
+  name.resize(std::min(name.size(), kNameBytesMax - ending.size()));
+  const std::string doomed = concat(parent, "/", name, ending);
+  const Result<void> renamed = co_await io::rename(shard_, dir_, doomed);
+  if (!renamed) co_return renamed;
+  const Result<void> synced = co_await io::sync_dir(shard_, parent);
+  if (!synced) co_return synced;
+  const Result<std::vector<io::DirEntry>> entries = co_await io::list_dir(shard_, doomed);
+  if (!entries) co_return std::unexpected(entries.error());
+  for (const io::DirEntry& entry : *entries) {
+    const Result<void> gone = co_await io::unlink(shard_, concat(doomed, "/", entry.name));
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
+  }
+  co_return co_await io::remove_dir(shard_, doomed);
+}
+
 /// Everything Kafka's tools and the next open() look at; the manifest last, as it says "clean".
 Task<Result<void>> LogImpl::close_files() {
   const FileLock lock = co_await FileLock::take(file_lock_);
   const SegmentPtr active = segments_.back();
-  if (active->writer.is_open() || active->prepared_bytes > 0) {
-    if (!active->writer.is_open()) {
-      Result<io::File> file = co_await open_direct(context_, active->path(".log"),
-                                                   io::OpenFlags{.write = true});
-      if (!file) co_return std::unexpected(file.error());
-      active->writer = std::move(*file);
-    }
-    const Result<void> cut = co_await active->writer.truncate(active->size_bytes);
+  if (active->prepared_bytes > 0) {
+    const Result<void> cut = co_await cut_prepared(active);
     if (!cut) co_return cut;
-    const Result<void> synced = co_await active->writer.sync_data();
-    if (!synced) co_return synced;
-    active->prepared_bytes = 0;
   }
   active->index->finish_times();
   const Result<void> entries = co_await write_entries(active, true);

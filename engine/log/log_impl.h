@@ -95,6 +95,7 @@ class LogImpl final : public Log, private CommitHost {
 
   // log_files.cc
   Task<Result<void>> prepare_first(SegmentPtr segment);
+  Task<Result<void>> cut_prepared(SegmentPtr segment);
   Task<void> seal(SegmentPtr segment);
   Task<Result<void>> seal_files(SegmentPtr segment);
   Task<Result<void>> write_manifest(bool clean);
@@ -119,22 +120,25 @@ class LogImpl final : public Log, private CommitHost {
   bool read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
                    SliceList& into) const;
   Task<Result<SliceList>> read_disk(SegmentPtr segment, Offset from, Offset below,
-                                    ReadLimits limits);
+                                    ReadLimits limits, bool rebuilt = false);
   Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);
   Task<Result<void>> load_index(SegmentPtr segment);
-  Task<Result<IndexedBatch>> locate(SegmentPtr segment, Offset from);
   Task<Result<void>> rebuild_entries(SegmentPtr segment);
   Task<Result<void>> scan_segment(SegmentPtr segment, io::File& file);
   void quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why);
 
   // log_time.cc
-  Task<Result<std::optional<TimestampOffset>>> first_in_segment(SegmentPtr segment,
-                                                                std::int64_t timestamp_ms,
-                                                                Offset below);
+  Task<Result<std::optional<TimestampOffset>>> record_in_batch(SegmentPtr segment,
+                                                               Offset last_offset,
+                                                               std::int64_t timestamp_ms);
 
   // log_retention.cc
-  Task<Result<void>> drop_front(std::size_t count, Offset start);
-  Task<void> unlink_later(std::vector<std::string> paths, std::int64_t delay_ms);
+  Task<Result<void>> drop_front(std::size_t count);
+  Task<Result<void>> delete_files(std::vector<SegmentPtr> gone);
+  Task<void> unlink_later(std::vector<SegmentPtr> gone, std::vector<std::string> paths,
+                          std::int64_t delay_ms);
+  Task<Result<SegmentPtr>> cut_copy(SegmentPtr segment, Offset offset);
+  Task<Result<void>> cut_file(SegmentPtr segment);
 
   void warn(std::string line) const;
   void find(std::string finding);  // a finding of recovery: reported and logged
@@ -161,6 +165,10 @@ class LogImpl final : public Log, private CommitHost {
   io::Gate background_;   // segments being sealed, files being unlinked
   io::Semaphore file_lock_;      // one writer of side files at a time
   io::Semaphore manifest_lock_;  // taken after file_lock_ where both are
+  io::Semaphore retention_lock_; // taken before the other two
+  io::Event sealed_;   // notified when sealing_ went down
+  io::Event closing_;  // set when close() waits for background work
+  std::size_t sealing_ = 0;
   io::Event housekeeper_wake_;
   io::Event housekeeper_gone_;
   bool housekeeping_ = false;

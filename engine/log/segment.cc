@@ -40,6 +40,23 @@ Task<Result<io::File>> open_direct(LogContext& context, std::string path, io::Op
   co_return std::move(file);
 }
 
+Task<Result<std::size_t>> read_within(io::File& file, std::uint64_t position_bytes,
+                                      MutableBytes into, std::uint64_t file_bytes) {
+  constexpr int kTriesMax = 16;
+  const std::uint64_t there = file_bytes > position_bytes ? file_bytes - position_bytes : 0;
+  const std::size_t wanted = std::min<std::uint64_t>(into.size(), there);
+  std::size_t have = 0;
+  for (int tries = 0; have < wanted && tries < kTriesMax; ++tries) {
+    // Direct reads begin at blocks: what was read of the last one is read again.
+    const std::size_t whole = io::round_down_to_block(have);
+    const Result<std::size_t> read =
+        co_await file.read_at(position_bytes + whole, into.subspan(whole));
+    if (!read) co_return std::unexpected(read.error());
+    have = std::max(have, whole + *read);
+  }
+  co_return std::min(have, into.size());
+}
+
 Segment::Segment(LogContext& context, std::string dir, Offset base_offset,
                  std::uint32_t index_interval_bytes)
     : context(context),
@@ -105,17 +122,53 @@ void Segment::place(Bytes batch, const BatchHeader& header) {
     size_bytes += piece;
     rest = rest.subspan(piece);
   }
+  size_bytes = position;  // note() counts the batch
+  note(header);
+}
+
+void Segment::note(const BatchHeader& header) {
   if (batch_count == 0) first_timestamp_ms = header.max_timestamp;
   if (batch_count == 0 || header.max_timestamp > max_timestamp_ms) {
     max_timestamp_ms = header.max_timestamp;
     max_timestamp_offset = header.last_offset();
   }
-  ++batch_count;
-  next_offset = header.next_offset();
   if (index) {
-    index->add({header.base_offset, header.last_offset(), position,
-                static_cast<std::uint32_t>(batch.size()), header.max_timestamp});
+    index->add({header.base_offset, header.last_offset(), size_bytes,
+                static_cast<std::uint32_t>(header.size_bytes()), header.max_timestamp});
   }
+  ++batch_count;
+  size_bytes += header.size_bytes();
+  next_offset = header.next_offset();
+}
+
+void Segment::trust(const IntegrityEntry& entry) {
+  if (batch_count == 0) first_timestamp_ms = entry.max_timestamp_ms;
+  const Offset last = base_offset + entry.relative_last_offset;
+  if (batch_count == 0 || entry.max_timestamp_ms > max_timestamp_ms) {
+    max_timestamp_ms = entry.max_timestamp_ms;
+    max_timestamp_offset = last;
+  }
+  if (index) {
+    index->add({next_offset, last, entry.position_bytes, entry.size_bytes, entry.max_timestamp_ms});
+  }
+  ++batch_count;
+  ++entries_in_file;
+  chain = entry.chain;
+  size_bytes = entry.end_bytes();
+  next_offset = last + 1;
+}
+
+void Segment::add_damage(std::uint64_t end_bytes, Offset to) {
+  IntegrityEntry entry;
+  entry.position_bytes = static_cast<std::uint32_t>(size_bytes);
+  entry.size_bytes = static_cast<std::uint32_t>(end_bytes - size_bytes);
+  entry.relative_last_offset = static_cast<std::uint32_t>(to - base_offset - 1);
+  entry.damaged = true;
+  entries.push_back(entry);
+  if (index) {
+    index->add({next_offset, to + -1, size_bytes, entry.size_bytes, kNoTimestamp});
+  }
+  ++batch_count;
 }
 
 }  // namespace keelson::engine::log

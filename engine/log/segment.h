@@ -31,6 +31,12 @@ std::optional<Offset> parse_segment_stem(std::string_view stem);
 [[nodiscard]] Task<Result<io::File>> open_direct(LogContext& context, std::string path,
                                                  io::OpenFlags flags);
 
+/// Reads what lies below `file_bytes`, the known length of the file, which a run of short transfers
+/// must not be taken to end early. How many bytes were read: fewer than there only where the file is
+/// shorter than known.
+[[nodiscard]] Task<Result<std::size_t>> read_within(io::File& file, std::uint64_t position_bytes,
+                                                    MutableBytes into, std::uint64_t file_bytes);
+
 /// A stretch of a segment that failed its check and is withheld.
 struct DamagedRange {
   Offset from;
@@ -51,6 +57,12 @@ struct Segment {
 
   /// Copies `batch` to the end. The header is that in `batch`, with its offsets.
   void place(Bytes batch, const BatchHeader& header);
+  /// Takes note of a batch at the end of the file: size, offsets, times, index.
+  void note(const BatchHeader& header);
+  /// The same of a batch that is known by its entry, which is in the file.
+  void trust(const IntegrityEntry& entry);
+  /// An entry for damaged bytes from the end to `end_bytes`, up to offset `to`; nothing matches it.
+  void add_damage(std::uint64_t end_bytes, Offset to);
   /// Makes the integrity entry of the batch that place() takes next.
   void add_entry(Bytes batch, const BatchHeader& header, bool begins_epoch);
   /// Chains the entries of the batches that are written by now.

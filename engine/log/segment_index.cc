@@ -50,12 +50,10 @@ SegmentIndex::Entry SegmentIndex::floor(Offset offset) const {
   return after == entries_.begin() ? Entry{} : *std::prev(after);
 }
 
-SegmentIndex::Entry SegmentIndex::floor_position(std::uint64_t position_bytes) const {
-  const auto after = std::ranges::upper_bound(entries_, position_bytes, {},
-                                              [](const Entry& entry) -> std::uint64_t {
-                                                return entry.position_bytes;
-                                              });
-  return after == entries_.begin() ? Entry{} : *std::prev(after);
+SegmentIndex::Entry SegmentIndex::floor_time(std::int64_t timestamp_ms) const {
+  const auto after = std::ranges::upper_bound(times_, timestamp_ms, {}, &TimeEntry::timestamp_ms);
+  if (after == times_.begin()) return Entry{};
+  return floor(base_offset_ + std::prev(after)->relative_offset);
 }
 
 std::string SegmentIndex::encode_offsets() const {

@@ -44,8 +44,8 @@ class SegmentIndex {
 
   /// The last entry at or below `offset`; the segment's start where there is none.
   Entry floor(Offset offset) const;
-  /// The same by batch number and by position.
-  Entry floor_position(std::uint64_t position_bytes) const;
+  /// An entry at or before the first batch whose max timestamp is at or above `timestamp_ms`.
+  Entry floor_time(std::int64_t timestamp_ms) const;
 
   std::size_t memory_bytes() const {
     return entries_.capacity() * sizeof(Entry) + times_.capacity() * sizeof(TimeEntry);

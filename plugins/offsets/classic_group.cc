@@ -173,7 +173,8 @@ bool ClassicGroup::answer_sync(Member& member, ApiErrc error) {
 
 std::int32_t ClassicGroup::rebalance_timeout_ms() const {
   std::int32_t longest = 0;
-  for (const auto& [id, member] : members_) longest = std::max(longest, member.rebalance_timeout_ms);
+  for (const auto& [id, member] : members_)
+    longest = std::max(longest, member.rebalance_timeout_ms);
   return longest;
 }
 
@@ -186,7 +187,9 @@ void ClassicGroup::enter(ClassicState state) {
 // SyncGroup ---------------------------------------------------------------------------------------
 
 void ClassicGroup::sync(RequestId request, const SyncGroupCall& call) {
-  const auto refuse = [&](ApiErrc error) { host_.answer(request, SyncGroupAnswer{.error = error}); };
+  const auto refuse = [&](ApiErrc error) {
+    host_.answer(request, SyncGroupAnswer{.error = error});
+  };
   if (state_ == ClassicState::dead) return refuse(ApiErrc::coordinator_not_available);
   const ApiErrc wrong = check_member(call.member_id, call.group_instance_id);
   if (wrong != ApiErrc::none) return refuse(wrong);
@@ -431,6 +434,12 @@ ClassicGroupState ClassicGroup::snapshot() const {
   return state;
 }
 
+std::size_t ClassicGroup::parked_syncs() const {
+  std::size_t parked = 0;
+  for (const auto& [id, member] : members_) parked += member.sync_request ? 1 : 0;
+  return parked;
+}
+
 std::size_t ClassicGroup::memory_bytes() const {
   constexpr std::size_t kNodeBytes = 64;  // of a tree, with its share of the allocator
   std::size_t bytes = sizeof(*this) + group_id_.size();
@@ -469,9 +478,9 @@ void ClassicGroup::check_invariants() const {
       state_ == ClassicState::stable || state_ == ClassicState::completing_rebalance;
   if (settled) assert(!members_.empty() && protocol_name_);
   if (state_ == ClassicState::empty || state_ == ClassicState::dead) assert(members_.empty());
-  assert(members_.empty() ||
-         std::any_of(support.begin(), support.end(),
-                     [&](const auto& entry) { return entry.second == members_.size(); }));
+  assert(members_.empty() || std::any_of(support.begin(), support.end(), [&](const auto& entry) {
+           return entry.second == members_.size();
+         }));
 }
 
 }  // namespace keelson::offsets

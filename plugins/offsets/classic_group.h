@@ -88,6 +88,9 @@ class ClassicGroup {
   /// After the last restore(): starts the sessions of the members.
   void begin();
 
+  /// What is wrong with a call whatever the group: invalid_group_id, invalid_session_timeout, none.
+  static ApiErrc check_join(const JoinGroupCall& call, const ClassicGroupLimits& limits);
+
   // Requests. join() and sync() answer through the host, at once or later.
   void join(RequestId request, const JoinGroupCall& call);
   void sync(RequestId request, const SyncGroupCall& call);
@@ -125,6 +128,8 @@ class ClassicGroup {
   bool is_pending_member(const std::string& id) const { return pending_members_.contains(id); }
   std::size_t pending_member_count() const { return pending_members_.size(); }
   std::uint64_t rebalances() const { return rebalances_; }
+  std::size_t parked_joins() const { return awaiting_join_; }
+  std::size_t parked_syncs() const;
   DescribedGroup describe() const;
   ClassicGroupState snapshot() const;
   std::size_t memory_bytes() const;
@@ -197,9 +202,7 @@ class ClassicGroup {
   void expire(const std::string& member_id);
   void after_leaving();
   void enter(ClassicState state);
-  bool all_joined() const {
-    return awaiting_join_ == members_.size() && pending_members_.empty();
-  }
+  bool all_joined() const { return awaiting_join_ == members_.size() && pending_members_.empty(); }
   std::int32_t rebalance_timeout_ms() const;
 
   const std::string group_id_;

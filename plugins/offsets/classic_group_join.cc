@@ -32,14 +32,16 @@ void ClassicGroup::refuse_join(RequestId request, ApiErrc error, std::string mem
   host_.answer(request, std::move(answer));
 }
 
+ApiErrc ClassicGroup::check_join(const JoinGroupCall& call, const ClassicGroupLimits& limits) {
+  if (call.group_id.empty()) return ApiErrc::invalid_group_id;
+  const bool in_bounds = call.session_timeout_ms >= limits.session_timeout_min_ms &&
+                         call.session_timeout_ms <= limits.session_timeout_max_ms;
+  return in_bounds ? ApiErrc::none : ApiErrc::invalid_session_timeout;
+}
+
 void ClassicGroup::join(RequestId request, const JoinGroupCall& call) {
-  if (call.group_id.empty()) {
-    return refuse_join(request, ApiErrc::invalid_group_id, call.member_id);
-  }
-  if (call.session_timeout_ms < limits_.session_timeout_min_ms ||
-      call.session_timeout_ms > limits_.session_timeout_max_ms) {
-    return refuse_join(request, ApiErrc::invalid_session_timeout, call.member_id);
-  }
+  const ApiErrc wrong = check_join(call, limits_);
+  if (wrong != ApiErrc::none) return refuse_join(request, wrong, call.member_id);
   if (!accepts(call.member_id)) {
     remove(call.member_id, ApiErrc::unknown_member_id);
     refuse_join(request, ApiErrc::group_max_size_reached, {});
@@ -182,7 +184,8 @@ void ClassicGroup::persist_replacement(RequestId request, const JoinGroupCall& c
     Member* const member = find(new_id);
     if (member == nullptr || member->join_request != request) return;  // answered by a rebalance
     if (state_ != ClassicState::stable || generation_ != generation) return;  // it soon will be
-    if (error != ApiErrc::none) return replacement_failed(request, new_id, std::move(before), error);
+    if (error != ApiErrc::none)
+      return replacement_failed(request, new_id, std::move(before), error);
     const bool leads = is_leader(new_id);
     JoinGroupAnswer answer = joined(*member, leads && skip_known);
     // Clients that do not know the flag must not take themselves for the leader: they would assign
@@ -190,6 +193,7 @@ void ClassicGroup::persist_replacement(RequestId request, const JoinGroupCall& c
     answer.skip_assignment = leads && skip_known;
     if (!skip_known) answer.leader = leader_before;
     answer_join(*member, std::move(answer));
+    restart_session(*member);  // its end was ignored while the write was under way
   });
 }
 

@@ -30,8 +30,7 @@ void ClassicGroup::prepare_rebalance() {
     in_initial_delay_ = true;
     member_added_ = false;
     initial_delay_ms_ = limits_.initial_rebalance_delay_ms;
-    initial_remaining_ms_ =
-        std::max<std::int64_t>(rebalance_timeout_ms() - initial_delay_ms_, 0);
+    initial_remaining_ms_ = std::max<std::int64_t>(rebalance_timeout_ms() - initial_delay_ms_, 0);
     return host_.arm(GroupTimer::join, {}, initial_delay_ms_);
   }
   if (all_joined()) return complete_join();
@@ -111,8 +110,7 @@ void ClassicGroup::answer_joins() {
 }
 
 void ClassicGroup::drop_members_without_sync() {
-  const bool waits =
-      state_ == ClassicState::completing_rebalance || state_ == ClassicState::stable;
+  const bool waits = state_ == ClassicState::completing_rebalance || state_ == ClassicState::stable;
   if (!waits || pending_syncs_.empty()) return;
   for (const std::string& id : std::exchange(pending_syncs_, {})) {
     remove(id, ApiErrc::unknown_member_id);
@@ -132,10 +130,9 @@ std::string ClassicGroup::vote() const {
     }
   }
   assert(!votes.empty());  // supports() lets nobody in who shares no protocol with all others
-  const auto most =
-      std::max_element(votes.begin(), votes.end(), [](const auto& left, const auto& right) {
-        return left.second < right.second;
-      });
+  const auto most = std::max_element(
+      votes.begin(), votes.end(),
+      [](const auto& left, const auto& right) { return left.second < right.second; });
   return std::string(most->first);
 }
 

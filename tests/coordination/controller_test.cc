@@ -25,8 +25,8 @@ class Controller : public testing::Test {
 };
 
 TEST_F(Controller, CreatedTopicIsOpenedShownAndKept) {
-  const auto made = world.create({.name = "orders", .partition_count = 3,
-                                  .settings = {{"retention.ms", "1000"}}});
+  const auto made = world.create(
+      {.name = "orders", .partition_count = 3, .settings = {{"retention.ms", "1000"}}});
   ASSERT_TRUE(made) << made.error().message;
   EXPECT_EQ(world.logs.logs.size(), 3u);
   const engine::Uuid id = (*made)->id;
@@ -66,15 +66,15 @@ TEST_F(Controller, RefusesWhatKafkaRefuses) {
   EXPECT_EQ(code({.name = "t", .settings = {{"no.such", "1"}}}), ApiErrc::invalid_config);
   EXPECT_EQ(code({.name = "t", .settings = {{"segment.bytes", "x"}}}), ApiErrc::invalid_config);
   EXPECT_EQ(code({.name = "t", .settings = {{"segment.bytes", "10"}}}), ApiErrc::invalid_config);
-  EXPECT_EQ(code({.name = "t", .partition_count = -1, .replication_factor = -1,
-                  .assignment = {{77}}}),
-            ApiErrc::invalid_replica_assignment);
-  EXPECT_EQ(code({.name = "t", .partition_count = -1, .replication_factor = -1,
-                  .assignment = {{}}}),
-            ApiErrc::invalid_replica_assignment);
-  EXPECT_EQ(code({.name = "t", .partition_count = -1, .replication_factor = -1,
-                  .assignment = {{1, 1}}}),
-            ApiErrc::invalid_replica_assignment);
+  EXPECT_EQ(
+      code({.name = "t", .partition_count = -1, .replication_factor = -1, .assignment = {{77}}}),
+      ApiErrc::invalid_replica_assignment);
+  EXPECT_EQ(
+      code({.name = "t", .partition_count = -1, .replication_factor = -1, .assignment = {{}}}),
+      ApiErrc::invalid_replica_assignment);
+  EXPECT_EQ(
+      code({.name = "t", .partition_count = -1, .replication_factor = -1, .assignment = {{1, 1}}}),
+      ApiErrc::invalid_replica_assignment);
   EXPECT_EQ(code({.name = "t", .assignment = {{1}}}), ApiErrc::invalid_request);
   EXPECT_EQ(code({.name = "__consumer_offsets"}), ApiErrc::invalid_topic_exception);
   EXPECT_EQ(code({.name = "__cluster_metadata"}), ApiErrc::invalid_request);
@@ -226,7 +226,8 @@ TEST_F(Controller, SettingsOfBrokersAndGroups) {
   EXPECT_EQ(code_of(world.alter(broker, "2", {})), ApiErrc::invalid_request);
   ASSERT_TRUE(world.alter(broker, "", {{"message.max.bytes", SettingOp::set, "2000000"}}));
   ASSERT_TRUE(world.alter(broker, "1", {{"message.max.bytes", SettingOp::set, "3000000"}}));
-  ASSERT_TRUE(world.alter(group, "g/1", {{"consumer.session.timeout.ms", SettingOp::set, "50000"}}));
+  ASSERT_TRUE(
+      world.alter(group, "g/1", {{"consumer.session.timeout.ms", SettingOp::set, "50000"}}));
   EXPECT_EQ(code_of(world.alter(group, "", {})), ApiErrc::invalid_request);
   EXPECT_EQ(code_of(world.alter(group, std::string(600, 'g'), {})), ApiErrc::invalid_request);
   world.crash();
@@ -290,23 +291,36 @@ TEST_F(Controller, ConcurrentCreatesOfOneNameMakeOne) {
   EXPECT_EQ(world.logs.logs.size(), 1u);
 }
 
-TEST_F(Controller, TenThousandTopicsAreMadeAndLoadedQuickly) {
+// Loading and each change take a small part of a second with 10,000 topics. The limits are wide:
+// they catch what grows with the square, not a slow machine.
+TEST_F(Controller, TenThousandTopicsAreLoadedAndChangedQuickly) {
   using Clock = std::chrono::steady_clock;
   const auto seconds = [](Clock::time_point since) {
     return std::chrono::duration<double>(Clock::now() - since).count();
   };
-  auto since = Clock::now();
-  constexpr int kTopics = 10'000;
-  for (int i = 0; i < kTopics; ++i) {
-    ASSERT_TRUE(world.create({.name = "topic-" + std::to_string(i)}));
-  }
-  RecordProperty("create_seconds", std::to_string(seconds(since)));
-  std::printf("10,000 topics made in %.2f s\n", seconds(since));
   world.stop();
-  since = Clock::now();
+  const coordination::Keys keys{world.options.root, world.logs.cluster_id()};
+  const PartitionView partition{.leader = 1,
+                                .leader_epoch = engine::LeaderEpoch{0},
+                                .replicas = {1},
+                                .in_sync_replicas = {1}};
+  for (std::uint64_t i = 0; i < 10'000; ++i) {
+    const engine::Uuid id = engine::make_uuid(i << 16, 7);
+    const coordination::TopicValue topic{"topic-" + std::to_string(i), false, 1, {}};
+    world.store->map.apply({{keys.topic(id), encode(topic)},
+                            {keys.topic_name(topic.name), coordination::encode(id)},
+                            {keys.partition(id, 0), coordination::encode(partition)}});
+    world.logs.logs[{id, 0}] = topic.name;
+  }
+  auto since = Clock::now();
   ASSERT_TRUE(world.start());
-  std::printf("and loaded in %.2f s\n", seconds(since));
-  EXPECT_EQ(world.controller->view()->topics.size(), 10'000u);
+  std::printf("10,000 topics loaded in %.0f ms\n", 1e3 * seconds(since));
+  EXPECT_LT(seconds(since), 20);
+  ASSERT_EQ(world.controller->view()->topics.size(), 10'000u);
+  since = Clock::now();
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(world.create({.name = "new-" + std::to_string(i)}));
+  std::printf("a topic more takes %.2f ms\n", 10 * seconds(since));
+  EXPECT_LT(seconds(since), 20);
 }
 
 TEST(ControllerValues, DecodingIsExact) {

@@ -25,8 +25,7 @@ class ListedLogs final : public LogStore {
     co_return engine::fail(engine::Errc::unsupported);
   }
   engine::Task<engine::Result<void>> remove_log(engine::io::Shard&, PartitionKey key) override {
-    co_return logs.erase(key) == 1 ? engine::Result<void>{}
-                                   : engine::fail(engine::Errc::not_found);
+    co_return logs.erase(key) == 1 ? engine::Result<void>{} : engine::fail(engine::Errc::not_found);
   }
   engine::Task<engine::Result<LogDirInfo>> dir_info() override { co_return LogDirInfo{}; }
 
@@ -85,7 +84,6 @@ struct ControllerWorld {
   explicit ControllerWorld(std::uint64_t seed = 1, coordination::Hostility how = {})
       : ram(seed), hostility(how) {
     group.add(ram.shard);
-    group.connect();
   }
   ~ControllerWorld() {
     if (controller != nullptr) stop();

@@ -22,9 +22,9 @@ using testing::ElementsAre;
 struct LocalWorld final : CoordinatorWorld {
   std::unique_ptr<Coordinator> make() override {
     return std::make_unique<CoordinatorLocal>(
-        ram.shard, coordination::LocalOptions{.path = "d/keelson.coordinator",
-                                              .compact_floor_bytes = 4096,
-                                              .compact_factor = 2});
+        ram.shard,
+        coordination::LocalOptions{
+            .path = "d/keelson.coordinator", .compact_floor_bytes = 4096, .compact_factor = 2});
   }
 };
 
@@ -127,8 +127,7 @@ TEST_P(CoordinatorConformance, BoundsAreRefusedWhole) {
 
 TEST_P(CoordinatorConformance, StateOutlivesTheProcessAndLeasesDoNot) {
   const KeyVersion plain = put("plain", std::string("\0\n\xff", 3)).value();
-  const KeyVersion leased =
-      commit({}, {{.key = "leased", .value = "x", .leased = true}}).value();
+  const KeyVersion leased = commit({}, {{.key = "leased", .value = "x", .leased = true}}).value();
   stop();
   start();
   ASSERT_TRUE(get("plain"));
@@ -141,7 +140,8 @@ TEST_P(CoordinatorConformance, StateOutlivesTheProcessAndLeasesDoNot) {
 TEST_P(CoordinatorConformance, WatchTellsWritesUnderItsPrefixUntilItEnds) {
   std::vector<std::string> seen;
   auto watch = coordinator_->watch("w/", [&](const std::vector<KeyEvent>& events) {
-    for (const KeyEvent& event : events) seen.push_back(event.key + "=" + event.value.value_or("-"));
+    for (const KeyEvent& event : events)
+      seen.push_back(event.key + "=" + event.value.value_or("-"));
   });
   ASSERT_TRUE(commit({}, {{"w/a", "1"}, {"other", "2"}}));
   ASSERT_TRUE(commit({}, {{"w/a", std::nullopt}}));
@@ -225,9 +225,8 @@ TEST_P(CoordinatorConformance, BehavesAsASmallModel) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, CoordinatorConformance,
-    testing::Values(
-        CoordinatorKind{"local", [] { return std::make_unique<LocalWorld>(); }},
-        CoordinatorKind{"memory", [] { return std::make_unique<MemoryWorld>(); }}),
+    testing::Values(CoordinatorKind{"local", [] { return std::make_unique<LocalWorld>(); }},
+                    CoordinatorKind{"memory", [] { return std::make_unique<MemoryWorld>(); }}),
     [](const testing::TestParamInfo<CoordinatorKind>& info) { return info.param.name; });
 
 }  // namespace

@@ -64,15 +64,15 @@ Reopened reopen(const std::string& content) {
 }
 
 struct History {
-  std::string file;           // as a crash leaves it: no clean stop
-  std::vector<State> states;  // [i]: after i transactions
+  std::string file;               // as a crash leaves it: no clean stop
+  std::vector<State> states;      // [i]: after i transactions
   std::vector<std::size_t> ends;  // size of all up to the transaction, without its mark
 };
 
 History make_history(int transactions) {
   RamShard ram{3};
-  CoordinatorLocal coordinator{
-      ram.shard, LocalOptions{.path = kPath}};  // large floor: one file throughout
+  CoordinatorLocal coordinator{ram.shard,
+                               LocalOptions{.path = kPath}};  // large floor: one file throughout
   EXPECT_TRUE(ram.run(coordinator.open()));
   History history;
   history.states.emplace_back();
@@ -140,7 +140,8 @@ TEST(LocalCrash, EveryFlippedBitIsReportedOrHarmless) {
 TEST(LocalCrash, TornWriteOverAMarkIsCut) {
   const History shorter = make_history(5);
   const History longer = make_history(6);
-  ASSERT_EQ(longer.file.substr(0, shorter.ends.back()), shorter.file.substr(0, shorter.ends.back()));
+  ASSERT_EQ(longer.file.substr(0, shorter.ends.back()),
+            shorter.file.substr(0, shorter.ends.back()));
   for (std::size_t at = shorter.ends.back(); at < longer.ends.back(); ++at) {
     std::string file = shorter.file;
     file.resize(std::max(file.size(), at + 1), '\0');

@@ -24,11 +24,11 @@ class RamDisk final : public engine::io::Backend {
  public:
   std::map<std::string, std::shared_ptr<std::string>> files;
 
-  std::uint64_t changes = 0;                    // operations that change something, so far
-  std::optional<std::uint64_t> fail_change;     // the one with this number fails, once...
-  bool fail_for_good = false;                   // ...or so do all after it
+  std::uint64_t changes = 0;                 // operations that change something, so far
+  std::optional<std::uint64_t> fail_change;  // the one with this number fails, once...
+  bool fail_for_good = false;                // ...or so do all after it
   int fail_errno = EIO;
-  std::size_t torn_bytes = 0;                   // of the failing write, this much is done
+  std::size_t torn_bytes = 0;  // of the failing write, this much is done
 
   const engine::io::BackendInfo& info() const override { return info_; }
   void submit(engine::io::Operation& operation) override { operations_.push_back(&operation); }
@@ -69,8 +69,8 @@ class RamDisk final : public engine::io::Backend {
 
   std::int64_t run(engine::io::Operation& operation) {
     std::string& content = *open_.at(operation.fd);
-    const iovec& buffer = operation.buffers[0];
     if (operation.code == engine::io::OpCode::sync_data) return failing() ? -fail_errno : 0;
+    const iovec& buffer = operation.buffers[0];
     if (operation.code == engine::io::OpCode::read) {
       if (operation.position_bytes >= content.size()) return 0;
       const std::size_t bytes =

@@ -68,6 +68,8 @@ void ThreadsBackend::submit(Operation& operation) {
   operation.next = nullptr;
   switch (operation.code) {
     case OpCode::read:
+      if (read_from_cache(operation)) return finished_.push_back(operation);
+      return pool_.submit(operation);
     case OpCode::write:
     case OpCode::sync_data: return pool_.submit(operation);
     case OpCode::accept:
@@ -78,6 +80,23 @@ void ThreadsBackend::submit(Operation& operation) {
 }
 
 void ThreadsBackend::submit(FsOperation& operation) { pool_.submit(operation); }
+
+// For buffered files only: with O_DIRECT the call would wait for the disk in spite of RWF_NOWAIT.
+bool ThreadsBackend::read_from_cache(Operation& operation) {
+  const auto index = static_cast<std::size_t>(operation.fd);
+  if (index >= buffered_files_.size() || !buffered_files_[index]) return false;
+  operation.result =
+      ::preadv2(operation.fd, operation.buffers, static_cast<int>(operation.buffer_count),
+                static_cast<off_t>(operation.position_bytes), RWF_NOWAIT);
+  return operation.result >= 0;  // not cached, or an error: a helper finds out which
+}
+
+void ThreadsBackend::note_opened(const FsOperation& operation) {
+  if (operation.code != FsCode::open || operation.result < 0) return;
+  const auto index = static_cast<std::size_t>(operation.result);
+  if (index >= buffered_files_.size()) buffered_files_.resize(index + 64);
+  buffered_files_[index] = !operation.flags.direct;
+}
 
 void ThreadsBackend::submit_to_socket(Operation& operation) {
   operation.backend_word = kConnectNotStarted;
@@ -234,6 +253,7 @@ std::size_t ThreadsBackend::run_finished() {
     ++ran;
   }
   while (FsOperation* const operation = fs_operations.pop_front()) {
+    note_opened(*operation);
     operation->on_complete(*operation);
     ++ran;
   }
@@ -241,7 +261,9 @@ std::size_t ThreadsBackend::run_finished() {
 }
 
 void ThreadsBackend::close(int fd) {
-  if (const auto index = static_cast<std::size_t>(fd); index < sockets_.size()) {
+  const auto index = static_cast<std::size_t>(fd);
+  if (index < buffered_files_.size()) buffered_files_[index] = false;
+  if (index < sockets_.size()) {
     assert(sockets_[index].inward.waiting.empty() && sockets_[index].outward.waiting.empty());
     sockets_[index] = Socket{};  // closing takes it out of the epoll set
   }

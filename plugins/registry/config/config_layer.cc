@@ -102,6 +102,9 @@ std::expected<ConfigLayer, ConfigProblems> read_sets(const std::vector<std::stri
         continue;
       }
     }
+    if (path.front() == "kafka") {
+      path = {"kafka", to_text(ConfigPath(path.begin() + 1, path.end()))};
+    }
     // Given twice, the last one holds, as on most command lines.
     layer.values.insert_or_assign(path, RawValue{set.substr(equals + 1), true, origin});
   }

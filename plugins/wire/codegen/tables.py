@@ -2,7 +2,7 @@
 
 import re
 
-from cpp import GENERATED, Code, condition, element_type, is_optional, is_set, snake
+from fields import GENERATED, Code, condition, element_type, is_optional, is_set, snake
 from schema import INTEGERS
 
 

@@ -8,6 +8,7 @@
 #include "engine/io/posix/clock.h"
 #include "engine/io/posix/rng.h"
 #include "engine/io/probe.h"
+#include "engine/io/sim/sim_world.h"
 #include "engine/io/threads/threads_backend.h"
 #include "engine/io/uring/uring_backend.h"
 #include "tests/support/temp_dir.h"
@@ -69,6 +70,26 @@ std::unique_ptr<TestBed> make_threads(CommitPrimitive commit, std::string& skip_
   return bed;
 }
 
+/// The shard of a world's only machine.
+class SimBed final : public TestBed {
+ public:
+  SimBed() { node_.disk().put("/tmp/bed/.keep", ""); }
+
+  Shard& shard() override { return node_.shard(); }
+  std::string directory() override { return "/tmp/bed"; }
+  void run(Task<void> task) override {
+    constexpr std::int64_t kHourNs = 3'600'000'000'000;
+    shard().spawn(std::move(task));
+    EXPECT_TRUE(
+        world_.run_until([&] { return shard().live_tasks() == 0; }, world_.now_ns() + kHourNs));
+  }
+  bool is_native() const override { return false; }
+
+ private:
+  SimWorld world_{testing::UnitTest::GetInstance()->random_seed() + 1u};
+  SimNode& node_ = world_.start_node("only");
+};
+
 }  // namespace
 
 std::vector<BackendSource> backend_sources() {
@@ -80,6 +101,7 @@ std::vector<BackendSource> backend_sources() {
       {"threads", [](std::string& reason) { return make_threads(kDsync, reason); }},
       {"threads_write_then_sync",
        [](std::string& reason) { return make_threads(kThenSync, reason); }},
+      {"sim", [](std::string&) { return std::make_unique<SimBed>(); }},
   };
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,22 +15,6 @@
 
 namespace keelson::engine::io {
 namespace {
-
-TEST(MessageRing, HoldsItsCapacityInOrder) {
-  auto ring = std::make_unique<MessageRing>();
-  std::vector<ShardMessage> messages(MessageRing::kCapacity + 1);
-  for (int lap = 0; lap < 3; ++lap) {
-    EXPECT_TRUE(ring->empty());
-    for (std::uint32_t i = 0; i < MessageRing::kCapacity; ++i) {
-      ASSERT_TRUE(ring->push(messages[i]));
-    }
-    EXPECT_FALSE(ring->push(messages.back()));
-    for (std::uint32_t i = 0; i < MessageRing::kCapacity; ++i) {
-      ASSERT_EQ(ring->pop(), &messages[i]);
-    }
-    EXPECT_EQ(ring->pop(), nullptr);
-  }
-}
 
 /// State of one shard: touched on its thread only, so that tsan sees a call that lands elsewhere.
 struct Counter {
@@ -99,9 +84,35 @@ TEST(CallOn, WakesSleepingShards) {
   stress(BackendChoice::threads, 1, 10'000);
 }
 
-// More at once than a ring holds: the rest queues at home, and nothing is lost or blocked.
-TEST(CallOn, QueuesBeyondTheRingsCapacity) {
-  stress(BackendChoice::threads, 3 * MessageRing::kCapacity, 3);
+// Thousands under way at once, and some parked behind a yield: nothing is lost or blocked.
+TEST(CallOn, HasNoLimitOfCallsUnderWay) { stress(BackendChoice::threads, 4000, 3); }
+
+struct Numbered : ShardMessage {
+  std::vector<int>* log = nullptr;
+  int number = 0;
+};
+
+Task<void> post_to_itself(Shard& shard, std::vector<int>& log) {
+  std::vector<Numbered> messages(100);
+  for (int number = 0; number < 100; ++number) {
+    Numbered& message = messages[static_cast<std::size_t>(number)];
+    message.log = &log;
+    message.number = number;
+    message.deliver = [](ShardMessage& self) {
+      auto& here = static_cast<Numbered&>(self);
+      here.log->push_back(here.number);
+    };
+    shard.inbox().post(message);
+  }
+  while (log.size() < 100) co_await shard.yield();
+}
+
+TEST(CrossShardInbox, DeliversInOrder) {
+  std::vector<int> log;
+  test::run_on_runtime([&](Shard& shard) { return post_to_itself(shard, log); });
+  std::vector<int> expected(100);
+  std::iota(expected.begin(), expected.end(), 0);
+  EXPECT_EQ(log, expected);
 }
 
 }  // namespace

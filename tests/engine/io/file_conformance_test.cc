@@ -1,4 +1,6 @@
 // Reads, writes, syncs and direct I/O, on every backend.
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -161,6 +163,34 @@ Task<void> wrong_descriptors(Shard& shard, std::string path) {
 
 TEST_P(FileConformance, RefusesWrongDescriptors) {
   bed_->run(wrong_descriptors(shard(), path("readable")));
+}
+
+Task<void> leave_the_cache(Shard& shard, std::string path) {
+  Result<File> file = co_await File::open(shard, path, kNew);
+  CO_ASSERT(file.has_value());
+  const std::vector<std::byte> bytes = pattern(64 * kBlockBytes, 4);
+  const Result<void> written = co_await file->write_at(0, bytes, true);
+  CO_ASSERT(written.has_value());
+  // Every other part is dropped from the page cache: reads meet what is there and what is not.
+  for (std::uint64_t block = 0; block < 64; block += 8) {
+    ::posix_fadvise(file->fd(), static_cast<off_t>(block * kBlockBytes), 4 * kBlockBytes,
+                    POSIX_FADV_DONTNEED);
+  }
+  for (const std::size_t step : {kBlockBytes / 2, 3 * kBlockBytes, 40 * kBlockBytes}) {
+    std::vector<std::byte> found(bytes.size());
+    for (std::size_t done = 0; done < found.size(); done += step) {
+      const std::size_t count = std::min(step, found.size() - done);
+      const MutableBytes into = MutableBytes(found).subspan(done, count);
+      const Result<std::size_t> read = co_await file->read_at(done, into);
+      EXPECT_EQ(read, count);
+    }
+    EXPECT_EQ(found, bytes);
+  }
+}
+
+TEST_P(FileConformance, ReadsWhatIsPartlyCached) {
+  if (!bed_->is_native()) GTEST_SKIP() << "no page cache here";
+  bed_->run(leave_the_cache(shard(), path("cached")));
 }
 
 struct Block {

@@ -1,7 +1,6 @@
 // Connections, on every backend.
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -74,7 +73,7 @@ Task<void> receive_stream(Shard& shard, int fd, std::size_t& total_bytes, bool& 
     filled_bytes += static_cast<std::size_t>(result);
     if (filled_bytes == chunk.size() || result == 0) {
       const std::vector<std::byte> expected = pattern(filled_bytes, total_bytes);
-      intact = intact && std::memcmp(chunk.data(), expected.data(), filled_bytes) == 0;
+      intact = intact && std::equal(expected.begin(), expected.end(), chunk.begin());
       total_bytes += filled_bytes;
       filled_bytes = 0;
     }

@@ -1,0 +1,354 @@
+#include "engine/log/data_directory.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "engine/log/checkpoint_file.h"
+#include "engine/log/manifest.h"
+#include "engine/log/meta_properties.h"
+#include "engine/log/partition_metadata.h"
+
+namespace keelson::engine::log {
+namespace {
+
+constexpr std::string_view kLockName = ".lock";
+constexpr std::string_view kMarkName = "keelson.properties";
+constexpr std::string_view kMetaName = "meta.properties";
+constexpr std::string_view kCleanStopName = ".kafka_cleanshutdown";
+constexpr std::string_view kRecoveryName = "recovery-point-offset-checkpoint";
+constexpr std::string_view kStartName = "log-start-offset-checkpoint";
+constexpr std::string_view kReplicationName = "replication-offset-checkpoint";
+
+constexpr std::size_t kSmallFileBytesMax = std::size_t{1} << 20;
+constexpr std::size_t kCheckpointBytesMax = std::size_t{64} << 20;
+constexpr std::int64_t kLockWaitMs = 250;
+constexpr std::int64_t kLockRetryMs = 10;
+
+// Our marker carries the broker epoch that Kafka never has, so that it can be told from Kafka's.
+constexpr std::string_view kOurCleanStop = "{\"version\":0,\"brokerEpoch\":-1}";
+constexpr std::string_view kServing = "version=1\nstate=serving\n";
+constexpr std::string_view kStopped = "version=1\nstate=stopped\n";
+
+bool is_deleted_name(std::string_view name) { return name.ends_with("-delete"); }
+
+class Directory final : public DataDirectory {
+ public:
+  Directory(io::Shard& shard, std::string path) : shard_(shard), path_(std::move(path)) {}
+
+  Task<Result<void>> start();
+
+  const std::string& path() const override { return path_; }
+  const DirectoryScan& scan() const override { return scan_; }
+  std::string path_of(std::string_view log_name) const override {
+    return concat(path_, "/", log_name);
+  }
+  Task<Result<void>> claim(DirectoryIdentity identity) override;
+  Task<Result<void>> begin_serving() override;
+  OpenHints hints_for(std::string_view log_name) const override;
+  Task<Result<Uuid>> read_topic_id(std::string log_name) override;
+  Task<Result<void>> write_checkpoints(
+      const std::map<std::string, Checkpoint>& by_log_name) override;
+  Task<Result<void>> finish(const std::map<std::string, Checkpoint>& by_log_name) override;
+
+ private:
+  Task<Result<void>> make_path(std::string path);
+  Task<Result<void>> take_lock();
+  Task<Result<void>> look_around();
+  Task<Result<std::optional<std::string>>> read_small(std::string_view name);
+  Task<Result<std::map<std::string, Offset>>> read_checkpoint(std::string_view name);
+  Task<Result<void>> write_checkpoint(std::string_view name, std::map<std::string, Offset> offsets);
+  Task<Result<void>> remove_deleted(std::string name);
+  void warn(std::string line) const {
+    shard_.logger().write(LogLevel::warning, "log", path_ + ": " + line);
+  }
+
+  io::Shard& shard_;
+  const std::string path_;
+  io::File lock_;
+  DirectoryScan scan_;
+  MetaProperties properties_;
+  bool has_mark_ = false;
+  bool has_marker_file_ = false;
+  bool other_writer_ = false;
+  std::map<std::string, Offset> recovery_points_;
+  std::map<std::string, Offset> start_offsets_;
+};
+
+Task<Result<void>> Directory::start() {
+  const Result<void> made = co_await make_path(path_);
+  if (!made) co_return made;
+  const Result<void> locked = co_await take_lock();
+  if (!locked) co_return locked;
+  const Result<void> looked = co_await look_around();
+  if (!looked) co_return looked;
+  Result<std::map<std::string, Offset>> recovery = co_await read_checkpoint(kRecoveryName);
+  if (!recovery) co_return std::unexpected(recovery.error());
+  recovery_points_ = std::move(*recovery);
+  Result<std::map<std::string, Offset>> starts = co_await read_checkpoint(kStartName);
+  if (!starts) co_return std::unexpected(starts.error());
+  start_offsets_ = std::move(*starts);
+  co_return Result<void>{};
+}
+
+/// The directory and those above it that are missing.
+Task<Result<void>> Directory::make_path(std::string path) {
+  std::vector<std::string> missing;
+  while (true) {
+    const Result<io::FileStat> stat = co_await io::stat(shard_, path);
+    if (stat && stat->is_dir) break;
+    if (stat) co_return fail(Errc::already_exists);
+    if (stat.error().code != Errc::not_found) co_return std::unexpected(stat.error());
+    missing.push_back(path);
+    std::string above = io::parent_of(path);
+    if (above == path) break;
+    path = std::move(above);
+  }
+  for (; !missing.empty(); missing.pop_back()) {
+    const Result<void> made = co_await io::make_dir(shard_, missing.back());
+    if (!made && made.error().code != Errc::already_exists) co_return made;
+    const Result<void> synced = co_await io::sync_dir(shard_, io::parent_of(missing.back()));
+    if (!synced) co_return synced;
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Directory::take_lock() {
+  Result<io::File> file = co_await io::File::open(shard_, path_of(kLockName),
+                                                  io::OpenFlags{.write = true, .create = true});
+  if (!file) co_return std::unexpected(file.error());
+  lock_ = std::move(*file);
+  const std::int64_t until_ns = shard_.clock().now_ns() + kLockWaitMs * 1'000'000;
+  while (true) {
+    const Result<void> locked = co_await lock_.lock();
+    if (locked || locked.error().code != Errc::locked) co_return locked;
+    if (shard_.clock().now_ns() >= until_ns) co_return locked;
+    co_await shard_.sleep_for_ms(kLockRetryMs);
+  }
+}
+
+Task<Result<std::optional<std::string>>> Directory::read_small(std::string_view name) {
+  Result<std::string> content =
+      co_await io::read_file(shard_, path_of(name), kSmallFileBytesMax);
+  if (content) co_return std::move(*content);
+  if (content.error().code == Errc::not_found) co_return std::nullopt;
+  if (content.error().code == Errc::invalid_argument) co_return std::string();  // absurdly large
+  co_return std::unexpected(content.error());
+}
+
+Task<Result<void>> Directory::look_around() {
+  const Result<std::vector<io::DirEntry>> entries = co_await io::list_dir(shard_, path_);
+  if (!entries) co_return std::unexpected(entries.error());
+  bool anything = false;
+  for (const io::DirEntry& entry : *entries) {
+    if (entry.name == kLockName || entry.name == "lost+found") continue;
+    anything = true;
+    if (!entry.is_dir) continue;
+    auto& names = parse_log_name(entry.name) ? scan_.log_names : scan_.unknown_names;
+    names.push_back(entry.name);
+  }
+  const Result<std::optional<std::string>> meta = co_await read_small(kMetaName);
+  if (!meta) co_return std::unexpected(meta.error());
+  if (*meta) {
+    Result<MetaProperties> parsed = parse_meta_properties(**meta);
+    if (parsed) {
+      properties_ = std::move(*parsed);
+      scan_.identity = DirectoryIdentity{properties_.cluster_id.value_or(""),
+                                         properties_.node_id.value_or(-1),
+                                         properties_.directory_id.value_or("")};
+    } else {
+      warn("meta.properties is garbled");
+    }
+  }
+  const Result<std::optional<std::string>> mark = co_await read_small(kMarkName);
+  if (!mark) co_return std::unexpected(mark.error());
+  const Result<std::optional<std::string>> stop = co_await read_small(kCleanStopName);
+  if (!stop) co_return std::unexpected(stop.error());
+  has_mark_ = mark->has_value();
+  has_marker_file_ = stop->has_value();
+  if (has_mark_) {
+    scan_.origin = DirectoryOrigin::keelson;
+  } else if (scan_.identity) {
+    scan_.origin = DirectoryOrigin::kafka;
+  } else {
+    scan_.origin = anything ? DirectoryOrigin::foreign : DirectoryOrigin::empty;
+  }
+  const bool stopped = has_mark_ && **mark == kStopped;
+  const bool ours = has_marker_file_ && **stop == kOurCleanStop;
+  if (!has_mark_) {
+    scan_.clean_stop = has_marker_file_;
+  } else {
+    other_writer_ = stopped ? !ours : has_marker_file_ && !ours;
+    scan_.clean_stop = has_marker_file_ && (!ours || stopped);
+    if (other_writer_) warn("Apache Kafka has served this directory since; its files count");
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<std::map<std::string, Offset>>> Directory::read_checkpoint(std::string_view name) {
+  std::map<std::string, Offset> offsets;
+  const Result<std::string> content =
+      co_await io::read_file(shard_, path_of(name), kCheckpointBytesMax);
+  if (!content && content.error().code == Errc::not_found) co_return std::move(offsets);
+  if (!content && content.error().code == Errc::io) co_return std::unexpected(content.error());
+  const Result<std::vector<CheckpointEntry>> entries =
+      content ? parse_checkpoints(*content) : fail(Errc::corrupt);
+  if (!entries) {
+    warn(concat(name, " is garbled and counts as absent"));
+    co_return std::move(offsets);
+  }
+  for (const CheckpointEntry& entry : *entries) {
+    offsets[format_log_name(entry.topic, entry.partition)] = entry.offset;
+  }
+  co_return std::move(offsets);
+}
+
+Task<Result<void>> Directory::write_checkpoint(std::string_view name,
+                                               std::map<std::string, Offset> offsets) {
+  std::vector<CheckpointEntry> entries;
+  for (const auto& [log_name, offset] : offsets) {
+    const std::optional<LogName> parsed = parse_log_name(log_name);
+    if (parsed) entries.push_back({parsed->topic, parsed->partition, offset});
+  }
+  co_return co_await io::replace_file(shard_, path_of(name), encode_checkpoints(entries));
+}
+
+Task<Result<void>> Directory::claim(DirectoryIdentity identity) {
+  if (!scan_.identity) {
+    properties_.cluster_id = identity.cluster_id;
+    properties_.node_id = identity.node_id;
+    properties_.directory_id = identity.directory_id;
+    const Result<void> written = co_await io::replace_file(shard_, path_of(kMetaName),
+                                                           encode_meta_properties(properties_));
+    if (!written) co_return written;
+    scan_.identity = std::move(identity);
+  }
+  if (has_mark_) co_return Result<void>{};
+  const Result<void> marked =
+      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStopped));
+  if (marked) has_mark_ = true;
+  co_return marked;
+}
+
+/// First "serving", then the marker goes: a crash between the two counts as unclean.
+Task<Result<void>> Directory::begin_serving() {
+  const Result<void> marked =
+      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kServing));
+  if (!marked) co_return marked;
+  const Result<void> gone = co_await io::unlink(shard_, path_of(kCleanStopName));
+  if (!gone && gone.error().code != Errc::not_found) co_return gone;
+  const Result<void> synced = co_await io::sync_dir(shard_, path_);
+  if (!synced) co_return synced;
+  for (const std::string& name : scan_.unknown_names) {
+    if (!is_deleted_name(name)) continue;
+    const Result<void> removed = co_await remove_deleted(name);
+    if (!removed) warn(concat("could not remove ", name));
+  }
+  co_return Result<void>{};
+}
+
+/// What an interrupted deletion left of a log.
+Task<Result<void>> Directory::remove_deleted(std::string name) {
+  const std::string dir = path_of(name);
+  const Result<std::vector<io::DirEntry>> entries = co_await io::list_dir(shard_, dir);
+  if (!entries) co_return std::unexpected(entries.error());
+  for (const io::DirEntry& entry : *entries) {
+    const Result<void> gone = co_await io::unlink(shard_, concat(dir, "/", entry.name));
+    if (!gone) co_return gone;
+  }
+  co_return co_await io::remove_dir(shard_, dir);
+}
+
+OpenHints Directory::hints_for(std::string_view log_name) const {
+  OpenHints hints;
+  hints.clean_stop = scan_.clean_stop;
+  hints.other_writer = other_writer_;
+  const std::string name(log_name);
+  if (const auto found = recovery_points_.find(name); found != recovery_points_.end()) {
+    hints.recovery_point = found->second;
+  }
+  if (const auto found = start_offsets_.find(name); found != start_offsets_.end()) {
+    hints.log_start_offset = found->second;
+  }
+  return hints;
+}
+
+Task<Result<Uuid>> Directory::read_topic_id(std::string log_name) {
+  const std::string dir = path_of(log_name);
+  const Result<std::string> metadata =
+      co_await io::read_file(shard_, dir + "/partition.metadata", kSmallFileBytesMax);
+  if (!metadata && metadata.error().code == Errc::io) co_return std::unexpected(metadata.error());
+  std::optional<Uuid> first;
+  if (metadata) {
+    const Result<Uuid> parsed = parse_partition_metadata(*metadata);
+    if (parsed) first = *parsed;
+  }
+  const Result<std::string> content = co_await io::read_file(
+      shard_, concat(dir, "/", kManifestName), kManifestBytesMax);
+  if (!content && content.error().code == Errc::io) co_return std::unexpected(content.error());
+  std::optional<Uuid> second;
+  if (content) {
+    const Result<Manifest> manifest = decode_manifest(*content);
+    if (manifest) second = manifest->identity.id;
+  }
+  if (first && second && *first != *second) co_return fail(Errc::corrupt);
+  if (first) co_return *first;
+  if (second) co_return *second;
+  co_return fail(Errc::not_found);
+}
+
+Task<Result<void>> Directory::write_checkpoints(
+    const std::map<std::string, Checkpoint>& by_log_name) {
+  std::map<std::string, Offset> recovery;
+  std::map<std::string, Offset> starts;
+  std::map<std::string, Offset> replication;
+  for (const auto& [name, checkpoint] : by_log_name) {
+    recovery[name] = checkpoint.recovery_point;
+    if (!checkpoint.start_is_segment_base) starts[name] = checkpoint.log_start_offset;
+    replication[name] = checkpoint.high_watermark;
+  }
+  const Result<void> first = co_await write_checkpoint(kRecoveryName, std::move(recovery));
+  if (!first) co_return first;
+  const Result<void> second = co_await write_checkpoint(kStartName, std::move(starts));
+  if (!second) co_return second;
+  co_return co_await write_checkpoint(kReplicationName, std::move(replication));
+}
+
+Task<Result<void>> Directory::finish(const std::map<std::string, Checkpoint>& by_log_name) {
+  const Result<void> written = co_await write_checkpoints(by_log_name);
+  if (!written) co_return written;
+  const Result<void> marked =
+      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStopped));
+  if (!marked) co_return marked;
+  co_return co_await io::replace_file(shard_, path_of(kCleanStopName), std::string(kOurCleanStop));
+}
+
+}  // namespace
+
+std::optional<LogName> parse_log_name(std::string_view name) {
+  const std::size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos || dash == 0) return std::nullopt;
+  const std::string_view digits = name.substr(dash + 1);
+  std::int32_t partition = 0;
+  const auto [end, problem] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), partition);
+  if (problem != std::errc{} || end != digits.data() + digits.size() || partition < 0) {
+    return std::nullopt;
+  }
+  if (digits != std::to_string(partition)) return std::nullopt;  // "-007" is no partition
+  return LogName{std::string(name.substr(0, dash)), partition};
+}
+
+std::string format_log_name(std::string_view topic, std::int32_t partition) {
+  return concat(topic, "-", partition);
+}
+
+Task<Result<std::unique_ptr<DataDirectory>>> DataDirectory::open(io::Shard& shard,
+                                                                 std::string path) {
+  auto directory = std::make_unique<Directory>(shard, std::move(path));
+  const Result<void> started = co_await directory->start();
+  if (!started) co_return std::unexpected(started.error());
+  co_return std::unique_ptr<DataDirectory>(std::move(directory));
+}
+
+}  // namespace keelson::engine::log

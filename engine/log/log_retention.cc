@@ -1,0 +1,225 @@
+// Letting old records go, and cutting a diverged end.
+//
+// Dropping segments, in an order that a crash may end anywhere: the manifest is written with the new
+// start and the segments marked as dropped; their files are renamed to *.deleted; the next manifest
+// forgets them. Recovery removes what a marked segment left.
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "engine/crc32c.h"
+#include "engine/log/entry_cursor.h"
+#include "engine/log/file_lock.h"
+#include "engine/log/log_impl.h"
+#include "engine/log/log_side_files.h"
+#include "engine/log/recovery.h"
+
+namespace keelson::engine::log {
+
+Task<Result<void>> LogImpl::advance_start(Offset offset) {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  const FileLock lock = co_await FileLock::take(retention_lock_);
+  if (offset > durable_) co_return fail(Errc::offset_out_of_range);
+  if (offset <= start_) co_return Result<void>{};
+  start_ = offset;
+  std::size_t count = 0;
+  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= offset) ++count;
+  if (count > 0) {
+    const Result<void> dropped = co_await drop_front(count);
+    if (!dropped) co_return dropped;
+  } else {
+    const Result<void> written = co_await write_manifest(false);
+    if (!written) co_return written;
+    files_dirty_ = true;
+  }
+  moved_.notify();
+  co_return Result<void>{};
+}
+
+/// Kafka's order: time, then size, then start; oldest first, up to the first that stays.
+Task<Result<std::size_t>> LogImpl::apply_retention() {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  const FileLock lock = co_await FileLock::take(retention_lock_);
+  if (committer_.failure()) co_return std::size_t{0};
+  const std::int64_t now_ms = shard_.clock().wall_ms();
+  std::size_t count = 0;
+  std::uint64_t total = size_bytes();
+  while (count < segments_.size()) {
+    const Segment& segment = *segments_[count];
+    const bool last = count + 1 == segments_.size();
+    if (last && (segment.size_bytes == 0 || segment.written_bytes() < segment.size_bytes)) break;
+    if (segment.next_offset > durable_) break;
+    const std::int64_t largest_ms =
+        segment.max_timestamp_ms >= 0 ? segment.max_timestamp_ms : segment.created_ms;
+    const bool expired = config_.cleanup_delete && config_.retention_ms >= 0 &&
+                         now_ms - largest_ms > config_.retention_ms;
+    const bool oversized =
+        config_.cleanup_delete && config_.retention_bytes >= 0 &&
+        total >= static_cast<std::uint64_t>(config_.retention_bytes) + segment.size_bytes &&
+        segment.size_bytes > 0;
+    const bool below_start = !last && segments_[count + 1]->base_offset <= start_;
+    if (!expired && !oversized && !below_start) break;
+    total -= segment.size_bytes;
+    ++count;
+  }
+  if (count == 0) co_return std::size_t{0};
+  if (count == segments_.size()) {  // even the active one goes: appends move to a new one first
+    roll(end_);
+    const Result<void> at_rest = co_await committer_.begin_last();
+    if (!at_rest) co_return std::unexpected(at_rest.error());
+  }
+  start_ = std::max(start_, segments_[count]->base_offset);
+  const Result<void> dropped = co_await drop_front(count);
+  if (!dropped) co_return std::unexpected(dropped.error());
+  moved_.notify();
+  co_return count;
+}
+
+/// Removes the first `count` segments, all below start_. Under retention_lock_.
+Task<Result<void>> LogImpl::drop_front(std::size_t count) {
+  std::vector<SegmentPtr> gone(segments_.begin(),
+                               segments_.begin() + static_cast<std::ptrdiff_t>(count));
+  for (const SegmentPtr& segment : gone) dropped_.push_back(segment->base_offset);
+  segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(count));
+  if (epochs_.truncate_prefix(start_)) epochs_dirty_ = true;
+  co_return co_await delete_files(std::move(gone));
+}
+
+/// Names `gone` as dropped, renames their files, and sees to it that they are unlinked.
+Task<Result<void>> LogImpl::delete_files(std::vector<SegmentPtr> gone) {
+  files_dirty_ = true;
+  const Result<void> marked = co_await write_manifest(false);
+  if (!marked) co_return marked;
+  // A segment that is being sealed still writes to its files by name.
+  while (sealing_ > 0) co_await sealed_.wait();
+  std::vector<std::string> paths;
+  for (const SegmentPtr& segment : gone) {
+    segment->deleted = true;
+    for (const std::string_view ending : kSegmentEndings) {
+      std::string path = segment->path(ending);
+      if (ending == ".snapshot" && segment->base_offset >= start_) continue;
+      const Result<void> renamed = co_await io::rename(shard_, path, path + ".deleted");
+      if (!renamed && renamed.error().code == Errc::not_found) continue;
+      if (!renamed) co_return renamed;
+      paths.push_back(path + ".deleted");
+    }
+  }
+  const Result<void> synced = co_await io::sync_dir(shard_, dir_);
+  if (!synced) co_return synced;
+  for (const SegmentPtr& segment : gone) std::erase(dropped_, segment->base_offset);
+  if (background_.enter()) {
+    shard_.spawn(unlink_later(std::move(gone), std::move(paths), config_.file_delete_delay_ms));
+  }
+  co_return Result<void>{};
+}
+
+/// Unlinks after the delay, or at close; what a crash leaves goes at the next open. Reads under way
+/// keep their descriptor.
+Task<void> LogImpl::unlink_later(std::vector<SegmentPtr> gone, std::vector<std::string> paths,
+                                 std::int64_t delay_ms) {
+  const io::Gate::Pass pass(background_);
+  co_await closing_.wait_until(shard_.clock().now_ns() + delay_ms * 1'000'000);
+  gone.clear();
+  for (const std::string& path : paths) {
+    const Result<void> unlinked = co_await io::unlink(shard_, path);
+    if (!unlinked && unlinked.error().code != Errc::not_found) {
+      warn(concat("could not remove ", path, ": ", to_string(unlinked.error().code)));
+    }
+  }
+}
+
+/// Drops everything from `offset` on. Appends are refused by the caller meanwhile: a follower has
+/// one writer.
+Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  if (offset >= end_) co_return Result<void>{};
+  if (offset < start_) co_return fail(Errc::offset_out_of_range);
+  const FileLock lock = co_await FileLock::take(retention_lock_);
+  const Result<void> flushed = co_await committer_.flush();
+  if (!flushed) co_return flushed;
+  co_await committer_.drain();
+  while (sealing_ > 0) co_await sealed_.wait();
+
+  std::size_t kept = segments_.size();
+  while (kept > 1 && segments_[kept - 1]->base_offset >= offset) --kept;
+  const SegmentPtr last = segments_[kept - 1];
+  const Result<void> loaded = co_await load_index(last);
+  if (!loaded) co_return loaded;
+  Result<SegmentPtr> shorter = co_await cut_copy(last, offset);
+  if (!shorter) co_return std::unexpected(shorter.error());
+
+  std::vector<SegmentPtr> gone(segments_.begin() + static_cast<std::ptrdiff_t>(kept),
+                               segments_.end());
+  for (const SegmentPtr& segment : gone) dropped_.push_back(segment->base_offset);
+  segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(kept - 1), segments_.end());
+  segments_.push_back(*shorter);
+  committer_.forget();
+  committer_.follow(*shorter);
+  end_ = durable_ = (*shorter)->next_offset;
+  if (epochs_.truncate_suffix(end_)) epochs_dirty_ = true;
+  snapshots_at_roll_.clear();
+  last->writer.close();
+  last->close_reader();
+  last->forget_memory();
+  // Segments first, the file's end after: a crash between leaves a longer log, not a torn one.
+  const Result<void> deleted = co_await delete_files(std::move(gone));
+  if (!deleted) co_return deleted;
+  const Result<void> cut = co_await cut_file(*shorter);
+  if (!cut) co_return cut;
+  Recovery recovery(*this, {});
+  const Result<void> producers = co_await recovery.reload_producers();
+  moved_.notify();
+  co_return producers;
+}
+
+/// What `segment` is once everything from `offset` on is gone. Its files are not touched.
+Task<Result<LogImpl::SegmentPtr>> LogImpl::cut_copy(SegmentPtr segment, Offset offset) {
+  SegmentPtr shorter = make_segment(segment->base_offset);
+  shorter->created_ms = segment->created_ms;
+  {
+    const FileLock lock = co_await FileLock::take(file_lock_);
+    const Result<void> entries = co_await write_entries(segment, false);
+    if (!entries) co_return std::unexpected(entries.error());
+  }
+  EntryCursor cursor(segment);
+  const Result<void> started = co_await cursor.start(0, segment->seed);
+  if (!started) co_return std::unexpected(started.error());
+  while (true) {
+    const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+    if (!entry) co_return std::unexpected(entry.error());
+    if (!*entry) break;
+    if (segment->base_offset + (*entry)->relative_last_offset >= offset) break;
+    shorter->trust(**entry);
+  }
+  for (const DamagedRange& range : segment->damaged) {
+    if (range.to <= offset) shorter->damaged.push_back(range);
+  }
+  shorter->submitted_bytes = shorter->synced_bytes = shorter->recent.written_bytes =
+      shorter->size_bytes;
+  co_return std::move(shorter);
+}
+
+Task<Result<void>> LogImpl::cut_file(SegmentPtr segment) {
+  Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
+                                               io::OpenFlags{.write = true});
+  if (!file) co_return std::unexpected(file.error());
+  const Result<void> cut = co_await file->truncate(segment->size_bytes);
+  if (!cut) co_return cut;
+  const Result<void> synced = co_await file->sync_data();
+  if (!synced) co_return synced;
+  const std::uint64_t start = io::round_down_to_block(segment->size_bytes);
+  const std::size_t used = segment->size_bytes - start;
+  io::AlignedBuffer block(io::kBlockBytes);
+  const Result<std::size_t> read = 
+      co_await read_within(*file, start, block.bytes(), segment->size_bytes);
+  if (!read) co_return std::unexpected(read.error());
+  if (*read < used) co_return fail(Errc::corrupt);
+  segment->tail_crc = crc32c(Bytes(block.data(), used));
+  const FileLock lock = co_await FileLock::take(file_lock_);
+  co_return co_await write_entries(segment, true);  // cuts the entries, too
+}
+
+}  // namespace keelson::engine::log

@@ -1,0 +1,126 @@
+// Finding records by their time. The integrity entries name each batch's largest timestamp, so only
+// the batch that holds the answer is read.
+#include <algorithm>
+#include <utility>
+
+#include "engine/log/entry_cursor.h"
+#include "engine/log/log_impl.h"
+#include "engine/log/record_reader.h"
+
+namespace keelson::engine::log {
+namespace {
+
+/// The first record of `batch` at or above `from` for which `timestamp_ms` is reached.
+Result<std::optional<TimestampOffset>> first_record(Bytes batch, const BatchHeader& header,
+                                                    std::int64_t timestamp_ms, Offset from) {
+  RecordReader records(batch);
+  while (true) {
+    const Result<std::optional<Record>> record = records.next();
+    if (!record) return std::unexpected(record.error());
+    if (!*record) return std::nullopt;
+    if ((*record)->timestamp_ms < timestamp_ms || (*record)->offset < from) continue;
+    return TimestampOffset{(*record)->timestamp_ms, (*record)->offset, header.leader_epoch};
+  }
+}
+
+std::vector<std::byte> joined(const SliceList& slices) {
+  std::vector<std::byte> bytes;
+  bytes.reserve(total_bytes(slices));
+  for (const Slice& slice : slices) {
+    bytes.insert(bytes.end(), slice.bytes.begin(), slice.bytes.end());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+/// Reads the one batch that ends at `last_offset`, and finds the record in it.
+Task<Result<std::optional<TimestampOffset>>> LogImpl::record_in_batch(SegmentPtr segment,
+                                                                      Offset last_offset,
+                                                                      std::int64_t timestamp_ms) {
+  const Offset from = std::max(start_, segment->base_offset);
+  SliceList slices;
+  const ReadLimits one{.bytes_max = 0, .at_least_one_batch = true};
+  if (!read_memory(segment, last_offset, last_offset + 1, one, slices)) {
+    Result<SliceList> read = co_await read_disk(segment, last_offset, last_offset + 1, one);
+    if (!read) co_return std::unexpected(read.error());
+    slices = std::move(*read);
+  }
+  const std::vector<std::byte> batch = joined(slices);
+  const Result<BatchHeader> header = read_batch_header(batch);
+  if (!header) co_return std::nullopt;
+  co_return first_record(batch, *header, timestamp_ms, from);
+}
+
+Task<Result<std::optional<TimestampOffset>>> LogImpl::find_time(std::int64_t timestamp_ms,
+                                                                Offset below) {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  const std::vector<SegmentPtr> segments(segments_.begin(), segments_.end());
+  for (const SegmentPtr& segment : segments) {
+    if (segment->base_offset >= below) break;
+    if (segment->batch_count == 0 || segment->max_timestamp_ms < timestamp_ms) continue;
+    if (segment->next_offset <= start_) continue;
+    const Result<void> loaded = co_await load_index(segment);
+    if (!loaded) co_return std::unexpected(loaded.error());
+    EntryCursor cursor(segment);
+    const SegmentIndex::Entry floor = segment->index->floor_time(timestamp_ms);
+    const Result<void> started = co_await cursor.start(floor.batch_number, segment->seed);
+    if (!started) co_return std::unexpected(started.error());
+    while (true) {
+      const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+      if (!entry) co_return std::unexpected(entry.error());
+      if (!*entry) break;
+      const Offset last = segment->base_offset + (*entry)->relative_last_offset;
+      if (last >= below) break;
+      if (last < start_ || (*entry)->damaged || (*entry)->max_timestamp_ms < timestamp_ms) continue;
+      const Result<std::optional<TimestampOffset>> found =
+          co_await record_in_batch(segment, last, timestamp_ms);
+      if (!found && found.error().code == Errc::quarantined) continue;
+      if (!found) co_return std::unexpected(found.error());
+      // A batch whose header says more than its records hold gives nothing: look on.
+      if (*found) co_return *found;
+    }
+  }
+  co_return std::nullopt;
+}
+
+Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_time(Offset below) {
+  if (!gate_.enter()) co_return fail(Errc::closed);
+  const io::Gate::Pass pass(gate_);
+  const std::vector<SegmentPtr> segments(segments_.begin(), segments_.end());
+  SegmentPtr best;
+  Offset best_last;
+  std::int64_t best_ms = kNoTimestamp;
+  for (const SegmentPtr& segment : segments) {
+    if (segment->base_offset >= below) break;
+    if (segment->next_offset <= start_ || segment->max_timestamp_ms <= best_ms) continue;
+    if (segment->max_timestamp_offset < below && segment->max_timestamp_offset >= start_) {
+      best = segment;
+      best_last = segment->max_timestamp_offset;
+      best_ms = segment->max_timestamp_ms;
+      continue;
+    }
+    // Its largest is out of bounds: the entries tell which batch is the largest within.
+    const Result<void> loaded = co_await load_index(segment);
+    if (!loaded) co_return std::unexpected(loaded.error());
+    EntryCursor cursor(segment);
+    const Result<void> started = co_await cursor.start(0, segment->seed);
+    if (!started) co_return std::unexpected(started.error());
+    while (true) {
+      const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+      if (!entry) co_return std::unexpected(entry.error());
+      if (!*entry) break;
+      const Offset last = segment->base_offset + (*entry)->relative_last_offset;
+      if (last >= below) break;
+      if (last < start_ || (*entry)->damaged || (*entry)->max_timestamp_ms <= best_ms) continue;
+      best = segment;
+      best_last = last;
+      best_ms = (*entry)->max_timestamp_ms;
+    }
+  }
+  if (!best) co_return std::nullopt;
+  co_return co_await record_in_batch(best, best_last, best_ms);
+}
+
+}  // namespace keelson::engine::log

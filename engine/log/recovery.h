@@ -1,0 +1,87 @@
+// engine/log/recovery.h: from the files of a directory to a log that can be served.
+//
+// The decision table stands in engine/FORMAT.md, "Recovery". In short: the manifest says what
+// belongs to the log; a clean stop is believed after a look at the tail; else the end of the last
+// segment is read from the durable frontier F on. What is invalid past F is cut, what is invalid
+// before it is kept, withheld and reported. Nothing is ever made up in its place.
+//
+// Idempotent: what it changes (cut tails, side files, the manifest last) a second run finds done.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/log/log_impl.h"
+#include "engine/log/log_scanner.h"
+#include "engine/log/segment_scan.h"
+
+namespace keelson::engine::log {
+
+class Recovery {
+ public:
+  Recovery(LogImpl& log, OpenHints hints);
+
+  /// Errors: as Log::open().
+  [[nodiscard]] Task<Result<void>> run();
+  /// Producers again, after the log's end was cut. Snapshots beyond it go: they are of another past.
+  [[nodiscard]] Task<Result<void>> reload_producers();
+
+ private:
+  using SegmentPtr = LogImpl::SegmentPtr;
+
+  // recovery.cc: what is there
+  Task<Result<bool>> list();
+  Task<Result<void>> make_new();
+  Task<Result<void>> read_manifest();
+  Task<Result<void>> check_identity();
+  Task<Result<void>> remove_leftovers();
+  Task<Result<void>> set_aside_unknown();
+  Task<Result<void>> set_aside(std::string name, std::string_view why);
+  Task<Result<bool>> is_all_zero(std::string path);
+
+  // recovery_segments.cc: from files to segments
+  Task<Result<void>> load_listed();
+  Task<Result<void>> load_sealed(const ManifestSegment& listed);
+  Task<Result<void>> load_last(const ManifestSegment& listed);
+  Task<Result<void>> adopt();
+  Task<Result<bool>> trust_last(SegmentPtr segment, const ManifestSegment& listed);
+  Task<Result<void>> recover_last(SegmentPtr segment, ScanRules rules);
+  Task<Result<std::uint64_t>> trust_entries(SegmentPtr segment, std::uint64_t file_bytes);
+  Task<Result<void>> note_tail(SegmentPtr segment, io::File& file);
+  Task<Result<void>> cut(SegmentPtr segment, io::File& file, std::uint64_t file_bytes);
+  Task<Result<std::uint64_t>> count_cut(io::File& file, std::uint64_t from, std::uint64_t to);
+  SegmentPtr add_segment(Offset base_offset);
+  void start_fresh(Offset base_offset);
+
+  // recovery_state.cc: epochs and producers
+  Task<Result<void>> load_epochs();
+  Task<Result<void>> load_producers();
+  Task<Result<void>> replay(SegmentPtr segment, Offset from);
+  Task<Result<void>> rebuild_side_files();
+
+  LogImpl& log_;
+  io::Shard& shard_;
+  OpenHints hints_;
+  std::set<std::string> names_;
+  std::map<Offset, std::string> logs_;  // segment files there are
+  std::optional<Manifest> manifest_;
+  bool trusted_ = false;        // a clean stop was believed
+  bool changed_ = false;        // the manifest on disk does not say what is so now
+  bool adopted_ = false;
+  std::vector<EpochStart> epochs_found_;  // in the batches that were read
+
+  // By trust_entries(): the last entry it took, and what the entries prove beyond the file's end.
+  std::uint64_t last_batch_ = 0;
+  bool last_damaged_ = false;
+  Offset frontier_in_entries_;
+  struct BatchPlace {
+    SegmentPtr segment;
+    std::uint64_t position_bytes;
+  };
+  std::vector<BatchPlace> epoch_batches_;  // not read; they begin epochs
+};
+
+}  // namespace keelson::engine::log

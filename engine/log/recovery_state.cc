@@ -1,0 +1,168 @@
+// Epochs, producers and index files, after the segments are known.
+#include <algorithm>
+#include <utility>
+
+#include "engine/log/entry_cursor.h"
+#include "engine/log/file_lock.h"
+#include "engine/log/log_side_files.h"
+#include "engine/log/recovery.h"
+
+namespace keelson::engine::log {
+
+/// From the file or, where that is gone, from the manifest's copy; then what the batches say that
+/// were written since. An adopted log's batches were all read and decide alone.
+Task<Result<void>> Recovery::load_epochs() {
+  std::vector<EpochStart> entries;
+  if (!adopted_) {
+    const std::string path = log_.dir_ + "/" + std::string(kEpochFileName);
+    const Result<std::string> content = co_await io::read_file(shard_, path, kEpochFileBytesMax);
+    std::optional<std::vector<EpochStart>> parsed;
+    if (content) parsed = parse_epochs(*content);
+    EpochCache check;
+    const bool sound = parsed && check.assign(*parsed);
+    if (sound) {
+      entries = std::move(*parsed);
+      // A stale file may miss what the manifest knew, never the other way round for long.
+      const auto& known = manifest_->epochs;
+      if (!known.empty() && (entries.empty() || entries.back().epoch < known.back().epoch)) {
+        entries = known;
+      }
+    } else {
+      entries = manifest_->epochs;
+      const bool expected = content || !manifest_->epochs.empty();
+      if (expected) log_.find("the leader epoch file is missing or garbled; made again");
+      log_.epochs_dirty_ = true;
+    }
+    if (!log_.epochs_.assign(std::move(entries))) log_.find("the leader epochs are garbled");
+  }
+  for (const BatchPlace& place : epoch_batches_) {
+    const Result<std::shared_ptr<io::File>> file = co_await log_.open_reader(place.segment);
+    if (!file) co_return std::unexpected(file.error());
+    const std::shared_ptr<io::File> reader = *file;
+    LogScanner scanner(*reader, place.segment->size_bytes);
+    const Result<BatchHeader> header = co_await scanner.header_at(place.position_bytes);
+    log_.report_.bytes_read += scanner.bytes_read();
+    if (header && header->leader_epoch > log_.epochs_.latest()) {
+      log_.epochs_.note(header->leader_epoch, header->base_offset);
+      log_.epochs_dirty_ = true;
+    }
+  }
+  for (const EpochStart& found : epochs_found_) {
+    if (found.epoch <= log_.epochs_.latest()) continue;
+    log_.epochs_.note(found.epoch, found.start_offset);
+    log_.epochs_dirty_ = true;
+  }
+  if (log_.epochs_.truncate_suffix(log_.end_)) log_.epochs_dirty_ = true;
+  if (log_.epochs_.truncate_prefix(log_.start_)) log_.epochs_dirty_ = true;
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Recovery::reload_producers() {
+  const Result<bool> listed = co_await list();
+  if (!listed) co_return std::unexpected(listed.error());
+  log_.producers_.clear();
+  co_return co_await load_producers();
+}
+
+/// The newest sound snapshot at or below the end, then the headers of the batches behind it.
+Task<Result<void>> Recovery::load_producers() {
+  constexpr std::string_view kEnding = ".snapshot";
+  std::vector<std::pair<Offset, std::string>> snapshots;
+  for (const std::string& name : names_) {
+    if (!name.ends_with(kEnding)) continue;
+    const std::optional<Offset> offset =
+        parse_segment_stem(std::string_view(name).substr(0, name.size() - kEnding.size()));
+    if (!offset) continue;
+    if (*offset <= log_.end_) {
+      snapshots.emplace_back(*offset, name);
+      continue;
+    }
+    const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
+  }
+  Offset from = log_.start_;
+  while (!snapshots.empty()) {
+    const auto [offset, name] = snapshots.back();
+    snapshots.pop_back();
+    const Result<std::string> content =
+        co_await io::read_file(shard_, log_.dir_ + "/" + name, kSnapshotBytesMax);
+    Result<ProducerStates> parsed = content ? parse_snapshot(*content) : fail(Errc::corrupt);
+    if (parsed) {
+      log_.producers_ = std::move(*parsed);
+      from = std::max(from, offset);
+      break;
+    }
+    log_.find(concat(name, " is garbled; producers taken from an older one and the log"));
+  }
+  for (const SegmentPtr& segment : log_.segments_) {
+    if (segment->next_offset <= from || segment->size_bytes == 0) continue;
+    const Result<void> replayed = co_await replay(segment, from);
+    if (!replayed) co_return replayed;
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset from) {
+  if (segment->damaged.size() == 1 && segment->damaged[0].position_bytes == 0 &&
+      segment->damaged[0].to == segment->next_offset) {
+    co_return Result<void>{};  // the whole segment is missing
+  }
+  const Result<void> loaded = co_await log_.load_index(segment);
+  if (!loaded) co_return loaded;
+  EntryCursor cursor(segment);
+  const Result<void> started =
+      co_await cursor.start(segment->index->floor(from).batch_number, segment->seed);
+  if (!started) co_return started;
+  std::shared_ptr<io::File> reader;
+  std::unique_ptr<LogScanner> scanner;
+  while (true) {
+    const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+    if (!entry) co_return std::unexpected(entry.error());
+    if (!*entry) break;
+    if (!(*entry)->has_producer || (*entry)->damaged) continue;
+    if (segment->base_offset + (*entry)->relative_last_offset < from) continue;
+    if (!scanner) {
+      const Result<std::shared_ptr<io::File>> file = co_await log_.open_reader(segment);
+      if (!file) co_return std::unexpected(file.error());
+      reader = *file;
+      scanner = std::make_unique<LogScanner>(*reader, segment->size_bytes);
+    }
+    const Result<BatchHeader> header = co_await scanner->header_at((*entry)->position_bytes);
+    if (!header && header.error().code == Errc::io) co_return std::unexpected(header.error());
+    if (!header) continue;  // damaged: found when it is read
+    ++log_.report_.batches_replayed;
+    if (header->is_control() && header->is_transactional()) {
+      log_.producers_.note_marker(*header, -1);
+    } else {
+      log_.producers_.note(*header);
+    }
+  }
+  if (scanner) log_.report_.bytes_read += scanner->bytes_read();
+  co_return Result<void>{};
+}
+
+/// Kafka's index files of sealed segments, where they are missing, and the last segment's entries.
+Task<Result<void>> Recovery::rebuild_side_files() {
+  for (const SegmentPtr& segment : log_.segments_) {
+    if (!segment->entries.empty()) {
+      const FileLock lock = co_await FileLock::take(log_.file_lock_);
+      const Result<void> entries = co_await log_.write_entries(segment, true);
+      if (!entries) co_return entries;
+    }
+    const std::string stem = segment_stem(segment->base_offset);
+    if (!segment->sealed || adopted_ || !logs_.contains(segment->base_offset)) continue;
+    if (names_.contains(stem + ".index") && names_.contains(stem + ".timeindex")) continue;
+    log_.find(concat("an index of segment ", segment->base_offset.value(),
+                     " is missing; made again"));
+    log_.report_.indexes_rebuilt = true;
+    const Result<void> loaded = co_await log_.load_index(segment);
+    if (!loaded) co_return loaded;
+    const Result<void> indexes = co_await log_.write_index_files(segment);
+    if (!indexes) co_return indexes;
+    if (segment != log_.segments_.back()) segment->index.reset();
+  }
+  if (!log_.epochs_dirty_) co_return Result<void>{};
+  co_return co_await log_.write_epochs();
+}
+
+}  // namespace keelson::engine::log

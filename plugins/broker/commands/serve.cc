@@ -1,0 +1,172 @@
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "engine/io/runtime.h"
+#include "plugins/broker/commands/commands.h"
+#include "plugins/broker/commands/options.h"
+#include "plugins/broker/console_logger.h"
+#include "plugins/broker/plugins.h"
+#include "plugins/registry/assembly.h"
+#include "plugins/registry/protocol.h"
+
+namespace keelson::broker {
+namespace {
+
+using engine::LogLevel;
+using engine::Result;
+using engine::Task;
+using engine::io::BackendChoice;
+using engine::io::Runtime;
+
+struct ServeOptions {
+  ConfigOptions config;
+  bool verbose = false;
+};
+
+/// SIGTERM and SIGINT wait for wait_for_stop() instead of ending the process. Before any thread.
+sigset_t block_stop_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+/// The directory itself, not its parents: a mistyped path is an error, not a new tree.
+bool make_data_dir(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return true;
+  std::cerr << "keelson: cannot make the data directory " << path << ": errno " << errno
+            << "; does its parent exist, and may you write there?\n";
+  return false;
+}
+
+engine::io::RuntimeOptions runtime_options(const Config& config, const std::string& data_dir,
+                                           engine::Logger& logger) {
+  engine::io::RuntimeOptions options;
+  const std::int64_t asked = config.settings().get_integer("keelson.shards");
+  const std::uint32_t cores = std::max(1U, std::thread::hardware_concurrency());
+  options.shards = asked > 0 ? static_cast<std::uint32_t>(asked) : cores;
+  const std::string backend = config.settings().get_string("keelson.io.backend");
+  options.backend = backend == "uring"     ? BackendChoice::uring
+                    : backend == "threads" ? BackendChoice::threads
+                                           : BackendChoice::automatic;
+  options.data_dir_for_probe = data_dir;
+  options.logger = &logger;
+  return options;
+}
+
+void print_start(const Assembly& assembly, const Runtime& runtime, const std::string& data_dir) {
+  for (Protocol* protocol : assembly.all<Protocol>()) {
+    for (const BrokerEndpoint& endpoint : protocol->endpoints()) {
+      std::cout << "keelson: listening on " << endpoint.host << ':' << endpoint.port << " ("
+                << endpoint.listener << ")\n";
+    }
+  }
+  const engine::io::BackendInfo& info = runtime.info();
+  const bool dsync = info.commit == engine::io::CommitPrimitive::write_dsync;
+  std::cout << "keelson: data in " << data_dir << '\n'
+            << "keelson: " << runtime.size() << " shards, I/O by " << info.name << " ("
+            << info.reason << "), commits by "
+            << (dsync ? "write with RWF_DSYNC" : "write and fdatasync") << '\n'
+            << "keelson: no encryption and no authentication: whoever reaches the port may do "
+               "everything\n"
+            << std::flush;
+}
+
+struct Broker {
+  Runtime& runtime;
+  std::unique_ptr<Assembly> assembly;
+  std::int64_t drain_ms = 0;
+
+  Task<ApiResult<void>> start() {
+    ApiResult<void> opened = co_await assembly->open();
+    if (!opened) co_return opened;
+    co_return co_await assembly->start();
+  }
+  Task<void> stop() {
+    const std::int64_t now_ns = runtime.shard(0).clock().now_ns();
+    co_await assembly->shutdown(now_ns + drain_ms * 1'000'000);
+  }
+};
+
+int serve_with(const Config& config, const std::string& data_dir, Runtime& runtime,
+               ConsoleLogger& logger, const sigset_t& stop_signals) {
+  const Registry registry = builtin_plugins();
+  const PluginHost host{runtime.group(), logger, config.settings(), config.listeners()};
+  Broker broker{runtime, nullptr, config.settings().get_integer("keelson.drain.timeout.ms")};
+  struct Made {
+    static Task<ApiResult<std::unique_ptr<Assembly>>> make(const Registry& registry,
+                                                           const Config& config,
+                                                           const PluginHost& host) {
+      co_return Assembly::make(registry, config, host);
+    }
+    static Task<void> destroy(Broker& broker) {
+      broker.assembly.reset();
+      co_return;
+    }
+  };
+  auto made = runtime.run(0, [&] { return Made::make(registry, config, host); });
+  if (!made) {
+    std::cerr << made.error().message << '\n';
+    return kExitUsage;
+  }
+  broker.assembly = std::move(*made);
+  for (const std::string& name : config.settings().without_effect()) {
+    logger.write(LogLevel::warning, "config", name + " is accepted and has no effect here");
+  }
+  const ApiResult<void> started = runtime.run(0, [&] { return broker.start(); });
+  int code = 0;
+  if (started) {
+    print_start(*broker.assembly, runtime, data_dir);
+    int signal = 0;
+    sigwait(&stop_signals, &signal);
+    logger.write(LogLevel::info, "broker", "stopping");
+    runtime.run(0, [&] { return broker.stop(); });
+    logger.write(LogLevel::info, "broker", "stopped");
+  } else {
+    std::cerr << "keelson: " << started.error().message << '\n';
+    code = kExitFailed;
+  }
+  runtime.run(0, [&] { return Made::destroy(broker); });
+  return code;
+}
+
+int serve(const ServeOptions& options) {
+  const sigset_t stop_signals = block_stop_signals();
+  const auto config = load_config(options.config);
+  if (!config) return config.error();
+  const std::vector<std::string> dirs = config->settings().data_dirs();
+  const std::string data_dir = dirs.empty() ? std::string{} : dirs.front();
+  if (!make_data_dir(data_dir)) return kExitFailed;
+  ConsoleLogger logger(options.verbose ? LogLevel::debug : LogLevel::info);
+  Result<std::unique_ptr<Runtime>> runtime =
+      Runtime::start(runtime_options(*config, data_dir, logger));
+  if (!runtime) {
+    std::cerr << "keelson: cannot start the I/O backend, errno " << runtime.error().sys_errno
+              << "; `keelson doctor` tells more\n";
+    return kExitFailed;
+  }
+  const int code = serve_with(*config, data_dir, **runtime, logger, stop_signals);
+  (*runtime)->stop();
+  return code;
+}
+
+}  // namespace
+
+Command add_serve(CLI::App& program) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* const command = program.add_subcommand("serve", "Run the broker");
+  add_config_options(*command, options->config);
+  command->add_flag("--verbose", options->verbose, "Log details");
+  return {command, [options] { return serve(*options); }};
+}
+
+}  // namespace keelson::broker

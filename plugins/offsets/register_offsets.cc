@@ -1,0 +1,58 @@
+#include "plugins/offsets/register_offsets.h"
+
+#include <memory>
+#include <utility>
+
+#include "plugins/offsets/log_offset_store.h"
+#include "plugins/registry/log_store.h"
+
+namespace keelson::offsets {
+namespace {
+
+ApiResult<std::unique_ptr<LogOffsetStore>> make(const Deps& deps, const ConfigView&) {
+  const PluginHost& host = deps.host();
+  LogStore& store = deps.get<LogStore>();
+  return std::make_unique<LogOffsetStore>(
+      LogOffsetStoreParts{.shards = host.shards,
+                          .replicator = deps.get<Replicator>(),
+                          .controller = deps.get<ClusterController>(),
+                          .owner = [&store](const PartitionKey& key) { return store.owner(key); },
+                          .self = host.settings.node_id(),
+                          .settings = offset_settings(host.settings)});
+}
+
+}  // namespace
+
+OffsetSettings offset_settings(const BrokerSettings& settings) {
+  const auto int32 = [&](std::string_view name) {
+    return static_cast<std::int32_t>(settings.get_integer(name));  // the table bounds it
+  };
+  OffsetSettings own;
+  own.classic.session_timeout_min_ms = int32("group.min.session.timeout.ms");
+  own.classic.session_timeout_max_ms = int32("group.max.session.timeout.ms");
+  own.classic.initial_rebalance_delay_ms = int32("group.initial.rebalance.delay.ms");
+  own.classic.members_max = int32("group.max.size");
+  own.topic_partitions = int32("offsets.topic.num.partitions");
+  own.topic_replication_factor =
+      static_cast<std::int16_t>(settings.get_integer("offsets.topic.replication.factor"));
+  own.topic_replication_exact = settings.is_set("offsets.topic.replication.factor");
+  own.topic_segment_bytes = int32("offsets.topic.segment.bytes");
+  own.metadata_units_max = int32("offset.metadata.max.bytes");
+  own.commit_timeout_ms = int32("offsets.commit.timeout.ms");
+  own.load_bytes = int32("offsets.load.buffer.size");
+  own.retention_ms = settings.get_integer("offsets.retention.minutes") * 60'000;
+  own.retention_check_interval_ms = settings.get_integer("offsets.retention.check.interval.ms");
+  return own;
+}
+
+void register_offsets(Registry& registry) {
+  registry.add(plugin_factory<GroupCoordinator>(
+      {.name = "log",
+       .version = "1.0.0",
+       .stability = Stability::beta,
+       .doc = "Consumer groups and their offsets, in the compacted topic __consumer_offsets.",
+       .needs = {require<Replicator>(), require<ClusterController>(), require<LogStore>()}},
+      make));
+}
+
+}  // namespace keelson::offsets
