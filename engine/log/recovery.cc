@@ -86,6 +86,12 @@ Task<Result<bool>> Recovery::list() {
 }
 
 Task<Result<void>> Recovery::make_new() {
+  if (hints_.recovery_point && *hints_.recovery_point > hints_.log_start_offset.value_or(Offset{0})) {
+    // An empty mount, or somebody removed the files: never an empty log in place of a full one.
+    log_.find(concat("nothing is there, but records up to offset ",
+                     hints_.recovery_point->value() - 1, " were synced here once"));
+    co_return fail(Errc::corrupt);
+  }
   const Result<void> made = co_await io::make_dir(shard_, log_.dir_);
   if (!made && made.error().code != Errc::already_exists) co_return made;
   const Result<void> parent = co_await io::sync_dir(shard_, io::parent_of(log_.dir_));
