@@ -159,9 +159,10 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
     const Offset next = segment->base_offset + (*entry)->relative_last_offset + 1;
     if (next <= from) continue;
     if (next > below || (*entry)->end_bytes() > segment->size_bytes) break;
-    const std::uint64_t first = wanted.empty() ? (*entry)->position_bytes : wanted[0].position_bytes;
-    const bool fits = (*entry)->end_bytes() - first <= bytes_max ||
-                      (wanted.empty() && limits.at_least_one_batch);
+    const std::uint64_t first =
+        wanted.empty() ? (*entry)->position_bytes : wanted[0].position_bytes;
+    const bool fits =
+        (*entry)->end_bytes() - first <= bytes_max || (wanted.empty() && limits.at_least_one_batch);
     if (!fits) break;
     wanted.push_back(**entry);
     number = cursor.number();  // of the entry behind the last wanted one
@@ -187,8 +188,8 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   std::uint64_t have = 0;
   while (have < last - start) {
     const std::size_t piece = std::min<std::uint64_t>(kReadBytesMax, buffer->size_bytes() - have);
-    const Result<std::size_t> read = co_await read_within(
-        *reader, start + have, buffer->bytes().subspan(have, piece), last);
+    const Result<std::size_t> read =
+        co_await read_within(*reader, start + have, buffer->bytes().subspan(have, piece), last);
     if (!read) co_return std::unexpected(read.error());
     have += *read;
     if (*read < piece) break;  // the end of the file: what is missing fails its check
@@ -197,25 +198,22 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   std::uint64_t sound_end = first;
   for (const IntegrityEntry& entry : wanted) {
     const bool there = entry.end_bytes() - start <= have;
-    const Bytes batch = there ? Bytes(buffer->data() + (entry.position_bytes - start),
-                                      entry.size_bytes)
-                              : Bytes{};
+    const Bytes batch =
+        there ? Bytes(buffer->data() + (entry.position_bytes - start), entry.size_bytes) : Bytes{};
     if (there && !entry.damaged && integrity_crc(batch) == entry.header_crc && crc_matches(batch)) {
       sound_end = entry.end_bytes();
       continue;
     }
     const Offset to = segment->base_offset + entry.relative_last_offset + 1;
-    const Offset damaged_from =
-        &entry == wanted.data()
-            ? from
-            : segment->base_offset + (&entry)[-1].relative_last_offset + 1;
+    const Offset damaged_from = &entry == wanted.data()
+                                    ? from
+                                    : segment->base_offset + (&entry)[-1].relative_last_offset + 1;
     quarantine(segment, {damaged_from, to, entry.position_bytes, entry.end_bytes()},
                there ? "its bytes are not those that were written" : "the file ends before it");
     if (sound_end == first) co_return fail(Errc::quarantined);
     break;
   }
-  segment->scan_hint_offset =
-      segment->base_offset + wanted.back().relative_last_offset + 1;
+  segment->scan_hint_offset = segment->base_offset + wanted.back().relative_last_offset + 1;
   segment->scan_hint_number = number;
   SliceList slices;
   slices.push_back({buffer, Bytes(buffer->data() + (first - start), sound_end - first)});
