@@ -135,7 +135,7 @@ Task<Result<std::shared_ptr<io::File>>> LogImpl::open_reader(SegmentPtr segment)
 
 /// Finds, by the integrity entries, the batches that answer the read, reads them and checks each.
 Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offset below,
-                                           ReadLimits limits) {
+                                           ReadLimits limits, bool rebuilt) {
   const Result<void> loaded = co_await load_index(segment);
   if (!loaded) co_return std::unexpected(loaded.error());
   const SegmentIndex::Entry floor = segment->index->floor(from);
@@ -149,14 +149,20 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   std::vector<IntegrityEntry> wanted;
   while (true) {
     const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+    if (!entry && entry.error().code == Errc::corrupt && !rebuilt) {
+      const Result<void> repaired = co_await rebuild_entries(segment);
+      if (!repaired) co_return std::unexpected(repaired.error());
+      co_return co_await read_disk(segment, from, below, limits, true);
+    }
     if (!entry) co_return std::unexpected(entry.error());
     if (!*entry) break;
     const Offset next = segment->base_offset + (*entry)->relative_last_offset + 1;
     if (next <= from) continue;
     if (next > below || (*entry)->end_bytes() > segment->size_bytes) break;
-    const std::uint64_t first = wanted.empty() ? (*entry)->position_bytes : wanted[0].position_bytes;
-    const bool fits = (*entry)->end_bytes() - first <= bytes_max ||
-                      (wanted.empty() && limits.at_least_one_batch);
+    const std::uint64_t first =
+        wanted.empty() ? (*entry)->position_bytes : wanted[0].position_bytes;
+    const bool fits =
+        (*entry)->end_bytes() - first <= bytes_max || (wanted.empty() && limits.at_least_one_batch);
     if (!fits) break;
     wanted.push_back(**entry);
     number = cursor.number();  // of the entry behind the last wanted one
@@ -183,7 +189,7 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   while (have < last - start) {
     const std::size_t piece = std::min<std::uint64_t>(kReadBytesMax, buffer->size_bytes() - have);
     const Result<std::size_t> read =
-        co_await reader->read_at(start + have, buffer->bytes().subspan(have, piece));
+        co_await read_within(*reader, start + have, buffer->bytes().subspan(have, piece), last);
     if (!read) co_return std::unexpected(read.error());
     have += *read;
     if (*read < piece) break;  // the end of the file: what is missing fails its check
@@ -192,25 +198,22 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   std::uint64_t sound_end = first;
   for (const IntegrityEntry& entry : wanted) {
     const bool there = entry.end_bytes() - start <= have;
-    const Bytes batch = there ? Bytes(buffer->data() + (entry.position_bytes - start),
-                                      entry.size_bytes)
-                              : Bytes{};
+    const Bytes batch =
+        there ? Bytes(buffer->data() + (entry.position_bytes - start), entry.size_bytes) : Bytes{};
     if (there && !entry.damaged && integrity_crc(batch) == entry.header_crc && crc_matches(batch)) {
       sound_end = entry.end_bytes();
       continue;
     }
     const Offset to = segment->base_offset + entry.relative_last_offset + 1;
-    const Offset damaged_from =
-        &entry == wanted.data()
-            ? from
-            : segment->base_offset + (&entry)[-1].relative_last_offset + 1;
+    const Offset damaged_from = &entry == wanted.data()
+                                    ? from
+                                    : segment->base_offset + (&entry)[-1].relative_last_offset + 1;
     quarantine(segment, {damaged_from, to, entry.position_bytes, entry.end_bytes()},
                there ? "its bytes are not those that were written" : "the file ends before it");
     if (sound_end == first) co_return fail(Errc::quarantined);
     break;
   }
-  segment->scan_hint_offset =
-      segment->base_offset + wanted.back().relative_last_offset + 1;
+  segment->scan_hint_offset = segment->base_offset + wanted.back().relative_last_offset + 1;
   segment->scan_hint_number = number;
   SliceList slices;
   slices.push_back({buffer, Bytes(buffer->data() + (first - start), sound_end - first)});
@@ -254,19 +257,25 @@ Task<Result<void>> LogImpl::load_index(SegmentPtr segment) {
   co_return Result<void>{};
 }
 
-/// The integrity file of a sealed segment is gone or damaged: it is made again from the batches,
-/// which then have only their CRC and the order of their offsets to vouch for them.
+/// The integrity file of a segment is gone or damaged: it is made again from the batches, which
+/// then have only their CRC and the order of their offsets to vouch for them.
 Task<Result<void>> LogImpl::rebuild_entries(SegmentPtr segment) {
-  const FileLock lock = co_await FileLock::take(file_lock_);
-  if (segment->index) co_return Result<void>{};
-  find(concat("the integrity file of segment ", segment->base_offset.value(),
-              " is missing or damaged; made again from the log"));
-  const Result<std::shared_ptr<io::File>> file = co_await open_reader(segment);
-  if (!file) co_return std::unexpected(file.error());
-  const std::shared_ptr<io::File> reader = *file;
-  const Result<void> rebuilt = co_await scan_segment(segment, *reader);
-  if (!rebuilt) co_return rebuilt;
-  co_return co_await write_entries(segment, true);
+  {
+    const FileLock lock = co_await FileLock::take(file_lock_);
+    find(concat("the integrity file of segment ", segment->base_offset.value(),
+                " is missing or damaged; made again from the log"));
+    const Result<std::shared_ptr<io::File>> file = co_await open_reader(segment);
+    if (!file) co_return std::unexpected(file.error());
+    const std::shared_ptr<io::File> reader = *file;
+    const Result<void> rebuilt = co_await scan_segment(segment, *reader);
+    if (!rebuilt) co_return rebuilt;
+    segment->scan_hint_offset = Offset{-1};
+    const Result<void> written = co_await write_entries(segment, true);
+    if (!written) co_return written;
+  }
+  if (!segment->sealed || segments_.empty()) co_return Result<void>{};
+  files_dirty_ = true;  // the manifest names another chain value; close() writes it
+  co_return Result<void>{};
 }
 
 }  // namespace keelson::engine::log

@@ -34,8 +34,8 @@ Task<Result<void>> Recovery::load_listed() {
   for (std::size_t i = 0; i < manifest_->segments.size(); ++i) {
     const ManifestSegment& listed = manifest_->segments[i];
     const bool last = i + 1 == manifest_->segments.size();
-    const Result<void> loaded = co_await (last && !listed.sealed ? load_last(listed)
-                                                                 : load_sealed(listed));
+    const Result<void> loaded =
+        co_await (last && !listed.sealed ? load_last(listed) : load_sealed(listed));
     if (!loaded) co_return loaded;
   }
   if (log_.segments_.back()->sealed) start_fresh(log_.segments_.back()->next_offset);
@@ -59,8 +59,8 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
       listed.size_bytes;
   if (!logs_.contains(listed.base_offset)) {
     segment->damaged.push_back({listed.base_offset, listed.next_offset, 0, listed.size_bytes});
-    log_.find(concat("segment ", listed.base_offset.value(), " is missing: ",
-                     range_text(segment->damaged.back()), " are withheld"));
+    log_.find(concat("segment ", listed.base_offset.value(),
+                     " is missing: ", range_text(segment->damaged.back()), " are withheld"));
     co_return Result<void>{};
   }
   const Result<io::FileStat> stat = co_await io::stat(shard_, segment->path(".log"));
@@ -69,8 +69,8 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
     log_.find(concat("segment ", listed.base_offset.value(), " is cut short: ", stat->size_bytes,
                      " of ", listed.size_bytes, " bytes; what is missing is withheld"));
   } else if (stat->size_bytes > listed.size_bytes) {  // prepared space, not cut before a crash
-    Result<io::File> file = co_await io::File::open(shard_, segment->path(".log"),
-                                                    io::OpenFlags{.write = true});
+    Result<io::File> file =
+        co_await io::File::open(shard_, segment->path(".log"), io::OpenFlags{.write = true});
     if (!file) co_return std::unexpected(file.error());
     const Result<void> cut = co_await file->truncate(listed.size_bytes);
     if (!cut) co_return cut;
@@ -144,8 +144,7 @@ Task<Result<bool>> Recovery::trust_last(SegmentPtr segment, const ManifestSegmen
 
 /// Fills the segment from the entries of batches that were durable when they were written, without
 /// reading these. Where those end, in bytes; last_batch_ is the last one's position.
-Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment,
-                                                    std::uint64_t file_bytes) {
+Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment, std::uint64_t file_bytes) {
   const std::string path = segment->path(".integrity");
   if (!names_.contains(segment_stem(segment->base_offset) + ".integrity")) co_return 0;
   EntryFile entries(shard_, path);
@@ -190,8 +189,8 @@ Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment,
 
 /// The end of the last segment after an unclean stop.
 Task<Result<void>> Recovery::recover_last(SegmentPtr segment, ScanRules rules) {
-  Result<io::File> file = co_await open_direct(log_.context_, segment->path(".log"),
-                                               io::OpenFlags{.write = true});
+  Result<io::File> file =
+      co_await open_direct(log_.context_, segment->path(".log"), io::OpenFlags{.write = true});
   if (!file) co_return std::unexpected(file.error());
   // What decides must be what the drive holds, not what memory remembers.
   const Result<void> synced = co_await file->sync_data();
@@ -245,7 +244,8 @@ Task<Result<void>> Recovery::cut(SegmentPtr segment, io::File& file, std::uint64
 Task<Result<void>> Recovery::note_tail(SegmentPtr segment, io::File& file) {
   const std::uint64_t start = io::round_down_to_block(segment->size_bytes);
   io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read = co_await file.read_at(start, block.bytes());
+  const Result<std::size_t> read =
+      co_await read_within(file, start, block.bytes(), segment->size_bytes);
   if (!read) co_return std::unexpected(read.error());
   const std::size_t used = segment->size_bytes - start;
   if (*read < used) co_return fail(Errc::corrupt);
@@ -259,7 +259,7 @@ Task<Result<std::uint64_t>> Recovery::count_cut(io::File& file, std::uint64_t fr
   io::AlignedBuffer buffer(kScanWindowBytes);
   std::uint64_t last = from;
   for (std::uint64_t at = io::round_down_to_block(from); at < to; at += buffer.size_bytes()) {
-    const Result<std::size_t> read = co_await file.read_at(at, buffer.bytes());
+    const Result<std::size_t> read = co_await read_within(file, at, buffer.bytes(), to);
     if (!read) co_return std::unexpected(read.error());
     for (std::size_t i = *read; i > 0; --i) {
       if (buffer.data()[i - 1] == std::byte{0}) continue;
@@ -295,8 +295,8 @@ Task<Result<void>> Recovery::adopt() {
         continue;
       }
       if (base > before->next_offset && !log_.config_.cleanup_compact) {
-        before->damaged.push_back({before->next_offset, base, before->size_bytes,
-                                   before->size_bytes});
+        before->damaged.push_back(
+            {before->next_offset, base, before->size_bytes, before->size_bytes});
         log_.find(concat(range_text(before->damaged.back()), " are missing"));
         before->next_offset = base;
       }
@@ -322,26 +322,36 @@ Task<Result<void>> Recovery::adopt() {
   co_return Result<void>{};
 }
 
-/// Makes the integrity entries and the index of a sealed segment again, from its batches.
+/// Makes the integrity entries and the index of what is written of a segment again, from its
+/// batches. Under file_lock_.
 Task<Result<void>> LogImpl::scan_segment(SegmentPtr segment, io::File& file) {
+  const std::uint64_t end_bytes =
+      segment->entries.empty() ? segment->written_bytes() : segment->entries[0].position_bytes;
   Segment fresh(context_, dir_, segment->base_offset, segment->index_interval_bytes);
   fresh.seed = fresh.chain = segment->seed;
   fresh.index.emplace(segment->base_offset, segment->index_interval_bytes);
-  SegmentScan scan(fresh, file, segment->size_bytes,
-                   {.gaps = true, .frontier = segment->next_offset, .keep_all = true});
+  // Entries are dropped from memory under the lock only, so end_bytes holds while we read.
+  SegmentScan scan(fresh, file, end_bytes, {.gaps = true, .frontier = Offset{0}, .keep_all = true});
   const Result<void> walked = co_await scan.run(0, kNoLeaderEpoch);
   if (!walked) co_return walked;
   for (const DamagedRange& range : scan.damaged()) {
     quarantine(segment, range, "no batch is there");
   }
-  fresh.index->finish_times();
-  segment->entries = std::move(fresh.entries);
-  segment->chained = fresh.chained;
+  segment->entries.insert(segment->entries.begin(), fresh.entries.begin(), fresh.entries.end());
   segment->entries_in_file = 0;
-  segment->batch_count = fresh.batch_count;
-  segment->chain = fresh.chain;
-  segment->index = std::move(fresh.index);
-  manifest_stale_ = true;
+  segment->chained = 0;
+  segment->chain = segment->seed;
+  segment->chain_entries();
+  SegmentIndex index(segment->base_offset, segment->index_interval_bytes);
+  Offset next = segment->base_offset;
+  for (const IntegrityEntry& entry : segment->entries) {
+    const Offset last = segment->base_offset + entry.relative_last_offset;
+    index.add({next, last, entry.position_bytes, entry.size_bytes, entry.max_timestamp_ms});
+    next = last + 1;
+  }
+  if (segment->sealed) index.finish_times();
+  segment->batch_count = segment->entries.size();
+  segment->index = std::move(index);
   co_return Result<void>{};
 }
 

@@ -40,6 +40,23 @@ Task<Result<io::File>> open_direct(LogContext& context, std::string path, io::Op
   co_return std::move(file);
 }
 
+Task<Result<std::size_t>> read_within(io::File& file, std::uint64_t position_bytes,
+                                      MutableBytes into, std::uint64_t file_bytes) {
+  constexpr int kTriesMax = 16;
+  const std::uint64_t there = file_bytes > position_bytes ? file_bytes - position_bytes : 0;
+  const std::size_t wanted = std::min<std::uint64_t>(into.size(), there);
+  std::size_t have = 0;
+  for (int tries = 0; have < wanted && tries < kTriesMax; ++tries) {
+    // Direct reads begin at blocks: what was read of the last one is read again.
+    const std::size_t whole = io::round_down_to_block(have);
+    const Result<std::size_t> read =
+        co_await file.read_at(position_bytes + whole, into.subspan(whole));
+    if (!read) co_return std::unexpected(read.error());
+    have = std::max(have, whole + *read);
+  }
+  co_return std::min(have, into.size());
+}
+
 Segment::Segment(LogContext& context, std::string dir, Offset base_offset,
                  std::uint32_t index_interval_bytes)
     : context(context),

@@ -208,10 +208,25 @@ Task<Result<Log*>> SegmentStore::open_log(Shard& owner, std::string topic, Parti
 Task<Result<void>> SegmentStore::remove_log(Shard& owner, PartitionKey key) {
   ShardLogs& mine = *by_shard_[owner.index()];
   const auto found = mine.logs.find(key);
-  if (found == mine.logs.end()) co_return engine::fail(Errc::not_found);
+  if (found == mine.logs.end()) co_return co_await remove_unopened(owner, key);
   const ShardLogs::Held held = std::move(found->second);
   mine.logs.erase(found);
   co_return co_await held.log->remove();
+}
+
+/// A deletion that a crash interrupted is finished before anything is opened.
+Task<Result<void>> SegmentStore::remove_unopened(Shard& owner, PartitionKey key) {
+  for (const StoredLog& log : stored_) {
+    if (log.key != key) continue;
+    const std::string name = engine::log::format_log_name(log.topic, key.partition);
+    engine::log::LogConfig config;
+    Result<std::unique_ptr<Log>> opened =
+        co_await Log::open(by_shard_[owner.index()]->context, directory_->path_of(name),
+                           {key.topic_id, key.partition}, config, hints_.at(name));
+    if (!opened) co_return std::unexpected(opened.error());
+    co_return co_await (*opened)->remove();
+  }
+  co_return engine::fail(Errc::not_found);
 }
 
 Task<Result<LogDirInfo>> SegmentStore::dir_info() {

@@ -29,6 +29,8 @@ std::expected<PartitionKey, ApiErrc> locate(const RequestContext& context, const
   return find_partition(**found, partition, context.services.self);
 }
 
+constexpr std::int16_t kFirstEpochVersion = 4;  // of ListOffsets
+
 /// The first version of ListOffsets that knows a special time; 0 for ordinary times, and a version
 /// that never comes for numbers without a meaning.
 std::int16_t first_version_of(std::int64_t timestamp_ms) {
@@ -75,7 +77,9 @@ Task<Answered<ListOffsetsResponse>> handle_list_offsets(RequestContext& context,
         if (found) {
           one.timestamp = found->timestamp_ms;
           one.offset = found->offset;
-          one.leader_epoch = found->leader_epoch.value();
+          if (context.version() >= kFirstEpochVersion) {
+            one.leader_epoch = found->leader_epoch.value();
+          }
         } else {
           one.error_code = to_code(found.error().code);
         }
