@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import sys
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -47,4 +48,17 @@ def main():
     print(f"broker {OPTIONS.broker}, seed {OPTIONS.seed}", flush=True)
     if OPTIONS.broker == "keelson" and not OPTIONS.binary.exists():
         sys.exit(f"no binary at {OPTIONS.binary}: build it, or name it with --binary")
-    unittest.main(module="__main__", argv=[sys.argv[0], *rest], verbosity=2)
+    runner = unittest.TextTestRunner(verbosity=2, resultclass=_Timed)
+    unittest.main(module="__main__", argv=[sys.argv[0], *rest], testRunner=runner)
+
+
+class _Timed(unittest.TextTestResult):
+    """Says how long each test took."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._began = time.monotonic()
+
+    def stopTest(self, test):
+        self.stream.writeln(f"    {time.monotonic() - self._began:.1f} s")
+        super().stopTest(test)
