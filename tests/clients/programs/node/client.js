@@ -69,7 +69,6 @@ async function consuming(count, group, each) {
     wait()
     consumer.run({
       autoCommit: false,
-      eachBatchAutoResolve: false,
       eachBatch: async ({ batch }) => {
         wait()
         for (const message of batch.messages) {
