@@ -28,8 +28,8 @@ class StderrLogger final : public keelson::engine::Logger {
  public:
   void write(keelson::engine::LogLevel, std::string_view component,
              std::string_view line) override {
-    std::fprintf(stderr, "    [%.*s] %.*s\n", static_cast<int>(component.size()),
-                 component.data(), static_cast<int>(line.size()), line.data());
+    std::fprintf(stderr, "    [%.*s] %.*s\n", static_cast<int>(component.size()), component.data(),
+                 static_cast<int>(line.size()), line.data());
   }
   bool enabled(keelson::engine::LogLevel) const override { return true; }
 };
@@ -191,12 +191,12 @@ int main(int argc, char** argv) {
   run_all(seeds, totals);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-  std::printf("%llu runs in %.1f s: %.0f simulated s, %llu crashes, %llu records sent, "
-              "%llu acknowledged, %llu seen; %zu failed\n",
-              static_cast<unsigned long long>(totals.seeds), seconds, totals.virtual_seconds,
-              static_cast<unsigned long long>(totals.crashes),
-              static_cast<unsigned long long>(totals.sent),
-              static_cast<unsigned long long>(totals.acknowledged),
-              static_cast<unsigned long long>(totals.seen), totals.failed.size());
+  std::printf(
+      "%llu runs in %.1f s: %.0f simulated s, %llu crashes, %llu records sent, "
+      "%llu acknowledged, %llu seen; %zu failed\n",
+      static_cast<unsigned long long>(totals.seeds), seconds, totals.virtual_seconds,
+      static_cast<unsigned long long>(totals.crashes), static_cast<unsigned long long>(totals.sent),
+      static_cast<unsigned long long>(totals.acknowledged),
+      static_cast<unsigned long long>(totals.seen), totals.failed.size());
   return totals.failed.empty() ? 0 : 1;
 }

@@ -98,13 +98,12 @@ void History::told(const PartitionName& partition, Floors before, std::int64_t h
   told_end(partition, before, high_watermark);
   told_start(partition, before, log_start);
   if (log_start > high_watermark) {
-    violation(concat(partition, ": log start ", log_start, " above the high watermark ",
-                     high_watermark));
+    violation(
+        concat(partition, ": log start ", log_start, " above the high watermark ", high_watermark));
   }
 }
 
-void History::told_end(const PartitionName& partition, Floors before,
-                       std::int64_t high_watermark) {
+void History::told_end(const PartitionName& partition, Floors before, std::int64_t high_watermark) {
   if (high_watermark < before.high_watermark) {
     violation(concat("H6 ", partition, ": high watermark went from ", before.high_watermark,
                      " back to ", high_watermark));
@@ -130,8 +129,8 @@ bool History::check_value(const PartitionName& name, const Partition& partition,
                           const SeenRecord& record, RecordId& id) {
   const auto read = read_value(record.value);
   if (!read) {
-    violation(concat("H1 ", name, " offset ", record.offset, ": a value nobody sends: ",
-                     record.value.substr(0, 40)));
+    violation(concat("H1 ", name, " offset ", record.offset,
+                     ": a value nobody sends: ", record.value.substr(0, 40)));
     return false;
   }
   id = *read;
@@ -199,8 +198,8 @@ void History::fetched_commit(const std::string& group, const PartitionName& part
                              std::int64_t floor_before, std::int64_t offset) {
   const Commits& here = commits_[{group, partition}];
   if (offset < std::min(floor_before, here.floor)) {
-    violation(concat("H9 ", group, " ", partition, ": committed ", floor_before, ", fetched ",
-                     offset));
+    violation(
+        concat("H9 ", group, " ", partition, ": committed ", floor_before, ", fetched ", offset));
   } else if (offset >= 0 && !here.tried.contains(offset)) {
     violation(concat("H9 ", group, " ", partition, ": nobody committed ", offset));
   }

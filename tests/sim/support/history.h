@@ -110,8 +110,8 @@ class History {
   };
 
   void place(const PartitionName& name, Partition& partition, std::int64_t offset, RecordId id);
-  bool check_value(const PartitionName& name, const Partition& partition,
-                   const SeenRecord& record, RecordId& id);
+  bool check_value(const PartitionName& name, const Partition& partition, const SeenRecord& record,
+                   RecordId& id);
 
   std::map<PartitionName, Partition> partitions_;
   std::map<std::pair<std::string, PartitionName>, Commits> commits_;

@@ -7,8 +7,8 @@
 
 namespace keelson::test {
 
-using engine::Task;
 using engine::concat;
+using engine::Task;
 using engine::log::Codec;
 
 namespace {
@@ -29,9 +29,9 @@ Scenario::Scenario(std::uint64_t seed, engine::Logger& logger, bool verbose)
   world_.set_logger(logger);
   const auto shards = static_cast<std::uint32_t>(1 + rng_.below(3));
   broker_ = std::make_unique<SimBroker>(world_, logger, shards, broker_settings());
-  load_ = std::make_unique<Workload>(
-      client_node_.shard(), engine::io::Endpoint{broker_->node().host(), SimBroker::kPort},
-      rng_.next());
+  load_ = std::make_unique<Workload>(client_node_.shard(),
+                                     engine::io::Endpoint{broker_->node().host(), SimBroker::kPort},
+                                     rng_.next());
   load_->wall_base_ms = broker_->node().clock().wall_ms();
   say(concat("seed ", seed, ", ", shards, " shards"));
 }
@@ -48,7 +48,7 @@ std::vector<std::string> Scenario::broker_settings() {
   return {
       "plugins.log.disk_reserve=1MiB",
       "offsets.topic.num.partitions=" + text(1, 3),
-      "offsets.topic.segment.bytes=" + text(1'500, 20'000),
+      "offsets.topic.segment.bytes=" + text(1 << 20, 2 << 20),
       "group.initial.rebalance.delay.ms=" + text(0, 100),
       "log.retention.check.interval.ms=" + text(100, 1'000),
       "log.initial.task.delay.ms=" + text(10, 500),
@@ -91,9 +91,8 @@ void Scenario::make_topics() {
     topic->relaxed = rng_.below(4) == 0;
     load_->topics.push_back(topic);
     const auto made = world_.try_run_task(
-        client_node_.shard(),
-        create_topic(*load_, topic, topic_settings(topic->relaxed),
-                     client_node_.clock().now_ns() + kHealedWithin));
+        client_node_.shard(), create_topic(*load_, topic, topic_settings(topic->relaxed),
+                                           client_node_.clock().now_ns() + kHealedWithin));
     if (!made || !*made) load_->history.violation("H12 a topic could not be created");
     say(concat(topic->relaxed ? "relaxed " : "durable ", topic->name, " ",
                engine::to_string(topic->id), ", ", topic->partitions, " partitions"));
@@ -101,13 +100,13 @@ void Scenario::make_topics() {
 }
 
 void Scenario::start_producer(Topic topic, std::int32_t partition) {
-  constexpr Codec kCodecs[] = {Codec::none, Codec::none, Codec::gzip,
-                               Codec::snappy, Codec::lz4, Codec::zstd};
+  constexpr Codec kCodecs[] = {Codec::none,   Codec::none, Codec::gzip,
+                               Codec::snappy, Codec::lz4,  Codec::zstd};
   ProducerOptions options;
   options.codec = kCodecs[rng_.below(std::size(kCodecs))];
   options.idempotent = rng_.below(4) != 0;
   const std::uint64_t acks = rng_.below(10);
-  options.acks = acks == 0 && !options.idempotent ? std::int16_t{0}
+  options.acks = acks == 0 && !options.idempotent  ? std::int16_t{0}
                  : acks < 3 && !options.idempotent ? std::int16_t{1}
                                                    : std::int16_t{-1};
   options.window = options.idempotent ? 1 + rng_.below(5) : 1;
@@ -115,8 +114,8 @@ void Scenario::start_producer(Topic topic, std::int32_t partition) {
   options.pause_ms_max = rng_.between(5, 120);
   options.batch_records_max = rng_.between(1, 6);
   Client& client = clients_.emplace_back();
-  client.producer = std::make_unique<SimProducer>(*load_, next_producer_++, std::move(topic),
-                                                  partition, options);
+  client.producer =
+      std::make_unique<SimProducer>(*load_, next_producer_++, std::move(topic), partition, options);
   spawn(client.producer->run());
 }
 
@@ -130,8 +129,8 @@ void Scenario::start_clients() {
       options.max_wait_ms = static_cast<std::int32_t>(rng_.between(10, 500));
       options.partition_bytes_max = static_cast<std::int32_t>(rng_.between(200, 8'000));
       Client& client = clients_.emplace_back();
-      client.consumer = std::make_unique<SimConsumer>(
-          *load_, concat("consumer-", clients_.size()), topic, options);
+      client.consumer = std::make_unique<SimConsumer>(*load_, concat("consumer-", clients_.size()),
+                                                      topic, options);
       spawn(client.consumer->run());
     }
   }
@@ -147,24 +146,23 @@ void Scenario::start_clients() {
       options.rebalance_timeout_ms = static_cast<std::int32_t>(rng_.between(500, 5'000));
       options.commit_every_ms = rng_.between(20, 400);
       Client& client = clients_.emplace_back();
-      client.member = std::make_unique<SimMember>(*load_, group, concat("member-", i, "-", j),
-                                                  topic, options);
+      client.member =
+          std::make_unique<SimMember>(*load_, group, concat("member-", i, "-", j), topic, options);
       spawn(client.member->run());
     }
   }
 }
 
 Task<void> Scenario::recreate(Scenario& self, Topic old) {
-  const std::int64_t deadline_ns =
-      self.client_node_.shard().clock().now_ns() + 20 * kHealedWithin;
+  const std::int64_t deadline_ns = self.client_node_.shard().clock().now_ns() + 20 * kHealedWithin;
   const bool gone = co_await delete_topic(*self.load_, old, deadline_ns);
   if (!gone || self.load_->stopping) co_return;
   auto topic = std::make_shared<SimTopic>();
   topic->name = old->name;
   topic->partitions = static_cast<std::int32_t>(1 + self.rng_.below(3));
   topic->relaxed = self.rng_.below(4) == 0;
-  const bool made = co_await create_topic(*self.load_, topic,
-                                          self.topic_settings(topic->relaxed), deadline_ns);
+  const bool made =
+      co_await create_topic(*self.load_, topic, self.topic_settings(topic->relaxed), deadline_ns);
   if (!made || self.load_->stopping) {
     if (made) self.load_->topics.push_back(topic);
     co_return;
@@ -177,8 +175,8 @@ Task<void> Scenario::recreate(Scenario& self, Topic old) {
 void Scenario::administer() {
   const Topic topic = load_->topics[rng_.below(load_->topics.size())];
   if (topic->deleting) return;
-  const auto partition = static_cast<std::int32_t>(
-      rng_.below(static_cast<std::uint64_t>(topic->partitions)));
+  const auto partition =
+      static_cast<std::int32_t>(rng_.below(static_cast<std::uint64_t>(topic->partitions)));
   const PartitionName name = topic->partition(partition);
   switch (rng_.below(6)) {
     case 0: {
@@ -218,8 +216,8 @@ bool Scenario::read_everything() {
   for (const Topic& topic : load_->topics) {
     if (!topic->created || topic->deleting) continue;
     for (std::int32_t i = 0; i < topic->partitions; ++i) {
-      const auto read = world_.try_run_task(client_node_.shard(), read_whole(*load_, topic, i),
-                                            kHealedWithin);
+      const auto read =
+          world_.try_run_task(client_node_.shard(), read_whole(*load_, topic, i), kHealedWithin);
       if (!read || !*read) {
         load_->history.violation(concat("H12 ", topic->partition(i), " cannot be read"));
         whole = false;
@@ -258,8 +256,8 @@ void Scenario::heal() {
     if (topic->deleting || !topic->created) continue;
     for (std::int32_t i = 0; i < topic->partitions; ++i) {
       Client& client = clients_.emplace_back();
-      client.producer = std::make_unique<SimProducer>(
-          *load_, next_producer_++, topic, i, ProducerOptions{.records_max = 1});
+      client.producer = std::make_unique<SimProducer>(*load_, next_producer_++, topic, i,
+                                                      ProducerOptions{.records_max = 1});
       spawn(client.producer->run());
     }
   }

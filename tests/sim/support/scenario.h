@@ -85,7 +85,7 @@ class Scenario {
   std::uint32_t next_topic_ = 0;
   std::size_t crashes_ = 0;
   std::int64_t wall_jumped_ms_ = 0;
-  bool disk_failed_ = false;   // an injected error may have put a log out of service
+  bool disk_failed_ = false;  // an injected error may have put a log out of service
   bool sync_failed_ = false;
 };
 

@@ -37,10 +37,9 @@ void Scenario::draw_faults() {
     say("faults: stalls");
   }
   if (rng_.below(4) == 0) {
-    constexpr OpKind kKinds[] = {OpKind::write,  OpKind::sync_data, OpKind::read,
-                                 OpKind::rename, OpKind::open,      OpKind::sync_dir,
-                                 OpKind::truncate, OpKind::allocate, OpKind::unlink,
-                                 OpKind::any_disk};
+    constexpr OpKind kKinds[] = {
+        OpKind::write,    OpKind::sync_data, OpKind::read,     OpKind::rename, OpKind::open,
+        OpKind::sync_dir, OpKind::truncate,  OpKind::allocate, OpKind::unlink, OpKind::any_disk};
     const OpKind kind = kKinds[rng_.below(std::size(kKinds))];
     const std::uint64_t nth = 1 + rng_.below(200);
     broker_->node().fail_nth(kind, nth);

@@ -9,8 +9,8 @@
 
 namespace keelson::test {
 
-using engine::Task;
 using engine::concat;
+using engine::Task;
 using namespace kafka::messages;  // every message of administration
 
 namespace {
@@ -109,8 +109,8 @@ Task<void> delete_records(Workload& load, Topic topic, std::int32_t partition,
     if (done.error_code == 0) {
       load.history.told_start(name, before, done.low_watermark);
       if (done.low_watermark < offset) {
-        load.history.violation(concat("DeleteRecords of ", name, " to ", offset, " left ",
-                                      done.low_watermark));
+        load.history.violation(
+            concat("DeleteRecords of ", name, " to ", offset, " left ", done.low_watermark));
       }
     }
   }

@@ -19,8 +19,7 @@ engine::Task<bool> delete_topic(Workload& load, Topic topic, std::int64_t deadli
 /// One try each.
 engine::Task<void> delete_records(Workload& load, Topic topic, std::int32_t partition,
                                   std::int64_t offset);
-engine::Task<void> alter_topic(Workload& load, Topic topic, std::string setting,
-                               std::string value);
+engine::Task<void> alter_topic(Workload& load, Topic topic, std::string setting, std::string value);
 /// True where the broker leads every partition of the topics and says so.
 engine::Task<bool> metadata_is_whole(Workload& load);
 

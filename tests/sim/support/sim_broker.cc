@@ -14,8 +14,8 @@
 
 namespace keelson::test {
 
-using engine::Task;
 using engine::concat;
+using engine::Task;
 
 namespace {
 
@@ -136,8 +136,8 @@ bool SimBroker::start(std::int64_t limit_ns) {
 std::string SimBroker::stop(std::int64_t drain_ns) {
   assert(is_serving());
   const std::int64_t deadline_ns = node_.clock().now_ns() + drain_ns;
-  const auto ended = world_.try_run_task(node_.shard(0), process_->stop(deadline_ns),
-                                         drain_ns + 60'000'000'000);
+  const auto ended =
+      world_.try_run_task(node_.shard(0), process_->stop(deadline_ns), drain_ns + 60'000'000'000);
   std::string problem;
   if (!ended) problem = "the broker has not stopped a minute after its drain deadline";
   for (std::uint32_t i = 0; ended && i < shards_; ++i) {

@@ -72,7 +72,7 @@ Task<void> SimClient::read_responses(std::shared_ptr<Link> link) {
     const bool whole = co_await receive(*link, frame->data(), frame->size());
     if (!whole || link->broken) break;
     const auto waiting = link->waiting.find(engine::load_big_endian<std::int32_t>(frame->data()));
-    assert(waiting != link->waiting.end());                // an answer nobody asked for
+    assert(waiting != link->waiting.end());                  // an answer nobody asked for
     assert(waiting->first == link->waiting.begin()->first);  // answers come in order
     waiting->second->frame = std::move(frame);
     waiting->second->done.set();

@@ -56,8 +56,7 @@ class SimClient {
     assert(encoded);
     writer.end_frame();
     for (const engine::Slice& slice : writer.take()) {
-      link_->outgoing.append(reinterpret_cast<const char*>(slice.bytes.data()),
-                             slice.bytes.size());
+      link_->outgoing.append(reinterpret_cast<const char*>(slice.bytes.data()), slice.bytes.size());
     }
     auto slot = std::make_shared<Pending>(shard_, api, version);
     if (answered) link_->waiting.emplace(id, slot);
@@ -84,7 +83,7 @@ class SimClient {
   /// Connects where needed, asks, and waits. `request` lives until then.
   template <class Response, class Request>
   engine::Task<std::optional<Response>> call(const Request& request, std::int16_t version,
-                                             std::int64_t timeout_ms = 10'000) {
+                                             std::int64_t timeout_ms = 5'000) {
     const bool there = co_await connect();
     if (!there) co_return std::nullopt;
     Slot slot = begin(request, version);

@@ -11,8 +11,8 @@
 
 namespace keelson::test {
 
-using engine::Task;
 using engine::concat;
+using engine::Task;
 using kafka::messages::FetchRequest;
 using kafka::messages::FetchResponse;
 using kafka::messages::ListOffsetsRequest;
@@ -50,8 +50,8 @@ std::int64_t read_fetched(History& history, const PartitionName& name, std::int6
     while (true) {
       const auto record = reader.next();
       if (!record) {
-        history.violation(concat("H1 ", name, ": unreadable batch at ",
-                                 header->base_offset.value()));
+        history.violation(
+            concat("H1 ", name, ": unreadable batch at ", header->base_offset.value()));
         return position;
       }
       if (!*record) break;
@@ -131,8 +131,7 @@ Task<bool> read_whole(Workload& load, Topic topic, std::int32_t partition) {
     if (!answer || answer->error_code != 0 || answer->responses.empty()) break;
     const auto& data = answer->responses.at(0).partitions.at(0);
     if (data.error_code != 0 || !data.records) break;
-    const std::int64_t next =
-        read_fetched(load.history, name, position, *data.records, &records);
+    const std::int64_t next = read_fetched(load.history, name, position, *data.records, &records);
     if (next == position) break;
     position = next;
   }
@@ -232,7 +231,7 @@ Task<void> SimConsumer::run() {
       before[index] = load_.history.floors(topic_->partition(index));
     }
     const FetchRequest request = make_request();
-    auto answer = co_await client_.call<FetchResponse>(request, kFetchVersion, 20'000);
+    auto answer = co_await client_.call<FetchResponse>(request, kFetchVersion);
     if (!answer || answer->error_code != 0) {
       session_epoch_ = 0;
       co_await load_.pause(10, 50);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/logger.h"
+#include "plugins/kafka/messages/find_coordinator.h"
 #include "plugins/kafka/messages/heartbeat.h"
 #include "plugins/kafka/messages/join_group.h"
 #include "plugins/kafka/messages/leave_group.h"
@@ -16,8 +17,8 @@
 
 namespace keelson::test {
 
-using engine::Task;
 using engine::concat;
+using engine::Task;
 using namespace kafka::messages;  // every message of the classic protocol
 
 namespace {
@@ -90,15 +91,30 @@ std::optional<std::map<std::int32_t, std::int64_t>> take_commits(
   return offsets;
 }
 
+/// As clients do first; it also makes the topic of the offsets.
+Task<bool> find_coordinator(Workload& load, SimClient& client, std::string group) {
+  FindCoordinatorRequest request;
+  request.coordinator_keys.push_back(group);
+  const auto answer = co_await client.call<FindCoordinatorResponse>(request, 4);
+  if (!answer) co_return false;
+  const std::int16_t error = answer->coordinators.at(0).error_code;
+  if (error != 0 && !is_transient(error)) {
+    load.history.violation(concat("FindCoordinator of ", group, " answers ", error));
+  }
+  co_return error == 0;
+}
+
 }  // namespace
 
 Task<bool> check_commits(Workload& load, std::string group, Topic topic) {
   SimClient client(load.shard, load.broker, "commit-checker");
+  const bool found = co_await find_coordinator(load, client, group);
+  if (!found) co_return false;
   const auto floors = floors_of(load, group, *topic);
   const OffsetFetchRequest request = offset_request(group, *topic);
   const auto answer = co_await client.call<OffsetFetchResponse>(request, kOffsetFetchVersion);
   client.disconnect();
-  co_return answer && take_commits(load, group, *topic, floors, *answer).has_value();
+  co_return answer&& take_commits(load, group, *topic, floors, *answer).has_value();
 }
 
 SimMember::SimMember(Workload& load, std::string group, std::string name, Topic topic,
@@ -149,8 +165,7 @@ Task<bool> SimMember::join() {
   co_return false;
 }
 
-Task<bool> SimMember::sync(std::string leader, std::string protocol,
-                           std::vector<std::string> all) {
+Task<bool> SimMember::sync(std::string leader, std::string protocol, std::vector<std::string> all) {
   SyncGroupRequest request;
   request.group_id = group_;
   request.generation_id = generation_;
@@ -168,8 +183,8 @@ Task<bool> SimMember::sync(std::string leader, std::string protocol,
       one.assignment = bytes_of(assignments[i]);
     }
   }
-  const auto answer = co_await client_.call<SyncGroupResponse>(
-      request, 5, options_.rebalance_timeout_ms + 10'000);
+  const auto answer =
+      co_await client_.call<SyncGroupResponse>(request, 5, options_.rebalance_timeout_ms + 10'000);
   if (!answer || !stays(answer->error_code, "SyncGroup")) co_return false;
   positions_.clear();
   committed_.clear();
@@ -278,7 +293,7 @@ Task<bool> SimMember::heartbeat() {
   request.generation_id = generation_;
   request.member_id = member_id_;
   const auto answer = co_await client_.call<HeartbeatResponse>(request, 4);
-  co_return answer && stays(answer->error_code, "Heartbeat");
+  co_return answer&& stays(answer->error_code, "Heartbeat");
 }
 
 Task<void> SimMember::leave() {
@@ -292,7 +307,8 @@ Task<void> SimMember::leave() {
 
 Task<void> SimMember::run() {
   while (!load_.stopping && !topic_->deleting) {
-    bool in = co_await join();
+    bool in = co_await find_coordinator(load_, client_, group_);
+    if (in) in = co_await join();
     if (in) in = co_await fetch_commits();
     std::int64_t next_commit_ns = load_.shard.clock().now_ns();
     while (in && !load_.stopping && !topic_->deleting) {

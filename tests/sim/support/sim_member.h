@@ -42,8 +42,8 @@ class SimMember {
   SimClient client_;
   std::string member_id_;
   std::int32_t generation_ = -1;
-  std::map<std::int32_t, std::int64_t> positions_;   // of the assigned partitions
-  std::map<std::int32_t, std::int64_t> committed_;   // what this member knows
+  std::map<std::int32_t, std::int64_t> positions_;  // of the assigned partitions
+  std::map<std::int32_t, std::int64_t> committed_;  // what this member knows
 };
 
 /// Reads the group's committed offsets of the topic and tells the history. False: no answer.

@@ -9,8 +9,8 @@
 
 namespace keelson::test {
 
-using engine::Task;
 using engine::concat;
+using engine::Task;
 using kafka::messages::InitProducerIdRequest;
 using kafka::messages::InitProducerIdResponse;
 using kafka::messages::ProduceRequest;
@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::int16_t kProduceVersion = 13;
 constexpr std::int16_t kInitVersion = 5;
-constexpr std::int64_t kRequestTimeoutMs = 15'000;
+constexpr std::int64_t kRequestTimeoutMs = 6'000;
 
 }  // namespace
 
@@ -79,7 +79,8 @@ Task<bool> SimProducer::get_producer_id() {
   InitProducerIdRequest request;
   request.transactional_id.reset();
   request.transaction_timeout_ms = 60'000;
-  const auto answer = co_await client_.call<InitProducerIdResponse>(request, kInitVersion);
+  const auto answer =
+      co_await client_.call<InitProducerIdResponse>(request, kInitVersion, kRequestTimeoutMs);
   if (!answer || answer->error_code != 0) {
     if (answer && !is_transient(answer->error_code)) {
       load_.history.violation(concat("InitProducerId answers ", answer->error_code));
@@ -133,7 +134,7 @@ Task<void> SimProducer::settle() {
     if (unacked_[i].slot == nullptr) break;
     SimClient::Slot slot = std::exchange(unacked_[i].slot, nullptr);
     const auto answer =
-        co_await client_.finish<ProduceResponse>(std::move(slot), 2 * kRequestTimeoutMs);
+        co_await client_.finish<ProduceResponse>(std::move(slot), kRequestTimeoutMs);
     Verdict verdict = Verdict::again;
     if (answer) {
       const auto& partition = answer->responses.at(0).partition_responses.at(0);
