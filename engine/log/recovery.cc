@@ -59,6 +59,13 @@ Task<Result<void>> Recovery::run() {
   log_.manifest_clean_ = manifest_ && manifest_->clean;
   if (manifest_) log_.manifest_last_base_ = manifest_->segments.back().base_offset;
   if (changed_) {
+    // What the manifest names is there: the file of a last segment that was begun just now, too.
+    if (log_.segments_.back()->size_bytes == 0) {
+      Result<io::File> file =
+          co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
+                                  io::OpenFlags{.write = true, .create = true});
+      if (!file) co_return std::unexpected(file.error());
+    }
     const Result<void> written = co_await log_.write_manifest(false);
     if (!written) co_return written;
   }

@@ -22,5 +22,6 @@ Command add_serve(CLI::App& program);
 Command add_check_config(CLI::App& program);
 Command add_doctor(CLI::App& program);
 Command add_plugin_list(CLI::App& program);
+Command add_log(CLI::App& program);
 
 }  // namespace keelson::broker

@@ -307,6 +307,11 @@ TEST(LogDamage, ATailCutAnywhereLeavesAllWholeBatches) {
   }
 }
 
+std::string segment_name(std::int64_t base) {
+  const std::string digits = std::to_string(base);
+  return std::string(20 - digits.size(), '0') + digits + ".log";
+}
+
 /// Opens a damaged specimen after an unclean stop; what recovery found, or nothing where it failed.
 std::vector<std::string> reopen(Specimen& specimen, const io::SimDisk& damaged, LogConfig config,
                                 std::int64_t end) {
@@ -403,6 +408,12 @@ TEST(LogDamage, FilesMissingUnnamedOrGarbledAreReported) {
   ASSERT_TRUE(damaged.erase(logs[0]));
   EXPECT_THAT(reopen(specimen, damaged, config, end),
               testing::Contains(testing::HasSubstr("is missing: offsets 0")));
+
+  damaged = specimen.disk;
+  ASSERT_TRUE(damaged.erase(logs.back()));
+  EXPECT_THAT(reopen(specimen, damaged, config, end),
+              testing::Contains(testing::HasSubstr("are withheld")));
+  EXPECT_TRUE(specimen.current->disk().exists("/" + kDir + "/" + segment_name(end)));
 
   damaged = specimen.disk;
   damaged.put("/" + kDir + "/00000000000000012345.log", *specimen.disk.content(logs[0]));
