@@ -2,6 +2,17 @@
 # keelson_test(name SOURCES … DEPS … [LABELS …] [TIMEOUT s])   one GoogleTest program, run by ctest
 # keelson_fuzzer(name SOURCES … DEPS …)      one libFuzzer program
 
+# Which test programs `./dev test` also runs under sanitizers. All would cost more time than a change
+# has: address and undefined behaviour where foreign bytes are read and memory is handed around,
+# threads where there are threads.
+set(KEELSON_SANITIZED_TESTS
+  coordination_coordinator_test io_units_test kafka_header_test log_test offsets_coordinator_test
+  offsets_group_test records_test registry_test wire_test)
+set(KEELSON_THREADED_TESTS backend_conformance_test io_units_test runtime_test)
+foreach(kind sanitized threaded)
+  add_custom_target(${kind}_tests)
+endforeach()
+
 function(keelson_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(keelson_${name} STATIC ${ARG_SOURCES})
@@ -16,6 +27,14 @@ function(keelson_test name)
   add_test(NAME ${name} COMMAND ${name})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
+  endif()
+  if(name IN_LIST KEELSON_SANITIZED_TESTS)
+    list(APPEND ARG_LABELS sanitized)
+    add_dependencies(sanitized_tests ${name})
+  endif()
+  if(name IN_LIST KEELSON_THREADED_TESTS)
+    list(APPEND ARG_LABELS threaded)
+    add_dependencies(threaded_tests ${name})
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()

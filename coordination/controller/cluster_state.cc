@@ -35,6 +35,7 @@ class StateReader {
     if (name == "meta") return number(entry, state_.meta);
     if (name == "controller/epoch") return number(entry, state_.epoch);
     if (name == "producer_ids") return number(entry, state_.producer_ids);
+    if (name == "adopted") return number(entry, state_.adopted);
     if (name == "controller/leader") {
       state_.leader = entry.value;
       state_.leader_version = entry.version;

@@ -13,6 +13,8 @@
 //   deleted/{id}               name of a topic whose logs may still be on disk
 //   configs/brokers/{id}, configs/brokers/default, configs/groups/{name}
 //   producer_ids               first producer id that nobody was given
+//   adopted                    0: what another broker left in the data directory is still to be
+//                              taken over; else one more than the position up to which it was
 #pragma once
 
 #include <cstdint>
@@ -40,6 +42,7 @@ class Keys {
   std::string leader() const { return prefix_ + "controller/leader"; }
   std::string epoch() const { return prefix_ + "controller/epoch"; }
   std::string producer_ids() const { return prefix_ + "producer_ids"; }
+  std::string adopted() const { return prefix_ + "adopted"; }
   std::string broker(BrokerId id) const { return prefix_ + "brokers/" + std::to_string(id); }
   std::string topic_name(std::string_view name) const;
   std::string topic(const engine::Uuid& id) const;
@@ -83,6 +86,7 @@ struct ClusterState {
   NumberEntry meta;
   NumberEntry epoch;
   NumberEntry producer_ids;
+  NumberEntry adopted;
   std::string leader;  // value of controller/leader
   KeyVersion leader_version = 0;
 

@@ -35,6 +35,8 @@ Task<ApiResult<void>> ControllerStandard::open_here() {
   const std::map<engine::Uuid, std::string> deleted = state_.deleted;
   const ApiResult<void> finished = co_await finish_deletions(deleted);
   if (!finished) co_return finished;
+  const ApiResult<void> adopted = co_await take_over_adopted();
+  if (!adopted) co_return adopted;
   compare_with_disk(deleted);
   const ApiResult<void> applied = co_await apply_and_show(whole_view());
   if (!applied) co_return applied;
@@ -68,6 +70,9 @@ Task<ApiResult<void>> ControllerStandard::take_leadership() {
         {.key = keys_.epoch(), .value = encode_number(state_.epoch.value + 1)}};
     if (state_.meta.version == 0) {
       writes.push_back(KeyWrite{.key = keys_.meta(), .value = encode_number(1)});
+      // Logs of a cluster that knows nothing: another broker's, or the cluster's file was lost.
+      const std::int64_t done = parts_.log_store.stored().empty() ? 1 : 0;
+      writes.push_back(KeyWrite{.key = keys_.adopted(), .value = encode_number(done)});
     }
     const Result<KeyVersion> written =
         co_await parts_.coordinator.commit(std::move(compares), std::move(writes));

@@ -119,6 +119,20 @@ class ControllerStandard final : public ClusterController {
   /// `deleted`: topics whose logs may still be among those that were found.
   void compare_with_disk(const std::map<engine::Uuid, std::string>& deleted);
 
+  // controller_adopt.cc
+  class AdoptionPlan;
+  /// What another broker left in the log store, once, and again where it has served since.
+  engine::Task<ApiResult<void>> take_over_adopted();
+  engine::Task<ApiResult<void>> write_adopted(AdoptionPlan plan);
+  void plan_adopted_topics(const AdoptedMetadata& found, std::int64_t known_position,
+                           AdoptionPlan& plan);
+  void plan_adopted_settings(const AdoptedMetadata& found, std::int64_t known_position,
+                             AdoptionPlan& plan);
+  TopicPointer merge_adopted(const AdoptedMetadata::Topic& topic, std::int64_t known_position);
+  bool has_stored_log(const engine::Uuid& topic_id) const;
+  void drop_unstored(TopicPointer topic, AdoptionPlan& plan);
+  void put_topic(TopicPointer topic, AdoptionPlan& plan);
+
   // controller_commit.cc
   /// Before a change is decided on: state_ is what the coordinator holds, and so is view(), save
   /// for what the listeners refuse.

@@ -14,8 +14,8 @@ Chunk& RecentChunks::add(std::uint64_t position_bytes, std::size_t capacity_byte
 }
 
 const std::shared_ptr<Chunk>* RecentChunks::find(std::uint64_t position_bytes) const {
-  const auto after = std::ranges::upper_bound(chunks_, position_bytes, {},
-                                              [](const auto& chunk) { return chunk->position_bytes; });
+  const auto after = std::ranges::upper_bound(
+      chunks_, position_bytes, {}, [](const auto& chunk) { return chunk->position_bytes; });
   if (after == chunks_.begin()) return nullptr;
   const auto& found = *std::prev(after);
   if (position_bytes >= found->end_bytes()) return nullptr;
@@ -65,8 +65,7 @@ void ChunkCache::make_room() {
     Chunk& oldest = *order_.front();
     RecentChunks& owner = *oldest.owner_;
     const bool is_tail = owner.chunks_.back().get() == &oldest;
-    const bool unwritten =
-        oldest.position_bytes + oldest.memory.size_bytes() > owner.written_bytes;
+    const bool unwritten = oldest.position_bytes + oldest.memory.size_bytes() > owner.written_bytes;
     if (is_tail || unwritten || oldest.touched_) {
       oldest.touched_ = false;
       order_.splice(order_.end(), order_, order_.begin());

@@ -1,8 +1,8 @@
 // engine/log/chunk_cache.h: the recent bytes of a shard's logs, in memory.
 //
-// A chunk is a stretch of one segment file. Appends are copied into it, commits write from it, reads
-// are answered from it; whoever holds a share keeps its bytes. One thread, save that a share may be
-// dropped anywhere.
+// A chunk is a stretch of one segment file. Appends are copied into it, commits write from it,
+// reads are answered from it; whoever holds a share keeps its bytes. One thread, save that a share
+// may be dropped anywhere.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ struct Chunk {
   io::AlignedBuffer memory;
   const std::uint64_t position_bytes;  // a multiple of the block size
   std::size_t filled_bytes = 0;
-  std::size_t missing_bytes = 0;  // at the start: in the file, but not read back yet
+  std::size_t missing_bytes = 0;               // at the start: in the file, but not read back yet
   std::uint64_t first_batch_bytes = kNowhere;  // position of the first batch that begins here
   Offset first_batch_offset;  // its base offset; where none begins here, that of the batch around
 

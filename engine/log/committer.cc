@@ -106,7 +106,7 @@ Task<void> Committer::run() {
       }
       continue;
     }
-    if (pending && in_flight_.empty()) {
+    if (pending && in_flight_.empty() && lacks_tail(*segment)) {
       const Result<void> filled = co_await fill_tail(segment);
       if (!filled) {
         poison(filled.error());
@@ -243,19 +243,20 @@ void Committer::advance() {
   if (host_.relaxed()) sync_behind();
 }
 
-/// Reads back the start of the tail block where it is not in memory any more.
+bool Committer::lacks_tail(const Segment& segment) {
+  const std::shared_ptr<Chunk>* const held = segment.recent.find(segment.submitted_bytes);
+  assert(held != nullptr);
+  return (*held)->missing_bytes > 0;
+}
+
+/// Reads back the start of the tail block, which is not in memory any more.
 Task<Result<void>> Committer::fill_tail(std::shared_ptr<Segment> segment) {
   const std::uint64_t start = io::round_down_to_block(segment->submitted_bytes);
-  Chunk* target = nullptr;
-  const std::shared_ptr<Chunk>* const held = segment->recent.find(segment->submitted_bytes);
-  assert(held != nullptr);
-  const std::shared_ptr<Chunk> chunk = *held;
-  if (chunk->missing_bytes == 0) co_return Result<void>{};
-  target = chunk.get();
+  const std::shared_ptr<Chunk> target = *segment->recent.find(segment->submitted_bytes);
   assert(target->position_bytes == start);
   io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read = co_await read_within(
-      segment->writer, start, block.bytes(), segment->submitted_bytes);
+  const Result<std::size_t> read =
+      co_await read_within(segment->writer, start, block.bytes(), segment->submitted_bytes);
   if (!read) co_return std::unexpected(read.error());
   if (*read < target->missing_bytes) co_return fail(Errc::corrupt);
   const Bytes prefix = Bytes(block.data(), target->missing_bytes);
@@ -311,8 +312,8 @@ Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
   if (is_short) target_bytes = io::round_up_to_block(segment->size_bytes);
   std::uint64_t at = segment->prepared_bytes;
   while (at < target_bytes) {
-    const Bytes piece = context_.zeros().first(std::min<std::uint64_t>(
-        context_.zeros().size(), target_bytes - at));
+    const Bytes piece =
+        context_.zeros().first(std::min<std::uint64_t>(context_.zeros().size(), target_bytes - at));
     const Result<void> written = co_await segment->writer.write_at(at, piece);
     if (!written) co_return written;
     at += piece.size();

@@ -33,8 +33,8 @@ class CommitHost {
   [[nodiscard]] virtual Task<Result<void>> begin_segment(std::shared_ptr<Segment> segment) = 0;
   /// `segment` was rolled, and all its bytes are written.
   [[nodiscard]] virtual Task<Result<void>> finish_segment(std::shared_ptr<Segment> segment) = 0;
-  /// The frontier moved within `segment`: batches of the log below `acknowledged` are written (durable, unless the
-  /// durability is relaxed).
+  /// The frontier moved within `segment`: batches of the log below `acknowledged` are written
+  /// (durable, unless the durability is relaxed).
   virtual void on_written(Segment& segment, Offset acknowledged) = 0;
   /// The log is poisoned: nothing after the frontier will ever be acknowledged.
   virtual void on_failure(Error error) = 0;
@@ -95,6 +95,7 @@ class Committer {
   void submit(Commit& commit);
   void completed(Commit& commit);
   void advance();
+  static bool lacks_tail(const Segment& segment);
   Task<Result<void>> fill_tail(std::shared_ptr<Segment> segment);
   Task<void> prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
   Task<Result<void>> prepare_step(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);

@@ -128,8 +128,7 @@ Task<Result<void>> Directory::take_lock() {
 }
 
 Task<Result<std::optional<std::string>>> Directory::read_small(std::string_view name) {
-  Result<std::string> content =
-      co_await io::read_file(shard_, path_of(name), kSmallFileBytesMax);
+  Result<std::string> content = co_await io::read_file(shard_, path_of(name), kSmallFileBytesMax);
   if (content) co_return std::move(*content);
   if (content.error().code == Errc::not_found) co_return std::nullopt;
   if (content.error().code == Errc::invalid_argument) co_return std::string();  // absurdly large
@@ -153,9 +152,9 @@ Task<Result<void>> Directory::look_around() {
     Result<MetaProperties> parsed = parse_meta_properties(**meta);
     if (parsed) {
       properties_ = std::move(*parsed);
-      scan_.identity = DirectoryIdentity{properties_.cluster_id.value_or(""),
-                                         properties_.node_id.value_or(-1),
-                                         properties_.directory_id.value_or("")};
+      scan_.identity =
+          DirectoryIdentity{properties_.cluster_id.value_or(""), properties_.node_id.value_or(-1),
+                            properties_.directory_id.value_or("")};
     } else {
       warn("meta.properties is garbled");
     }
@@ -218,8 +217,8 @@ Task<Result<void>> Directory::claim(DirectoryIdentity identity) {
     properties_.cluster_id = identity.cluster_id;
     properties_.node_id = identity.node_id;
     properties_.directory_id = identity.directory_id;
-    const Result<void> written = co_await io::replace_file(shard_, path_of(kMetaName),
-                                                           encode_meta_properties(properties_));
+    const Result<void> written =
+        co_await io::replace_file(shard_, path_of(kMetaName), encode_meta_properties(properties_));
     if (!written) co_return written;
     scan_.identity = std::move(identity);
   }
@@ -283,8 +282,8 @@ Task<Result<Uuid>> Directory::read_topic_id(std::string log_name) {
     const Result<Uuid> parsed = parse_partition_metadata(*metadata);
     if (parsed) first = *parsed;
   }
-  const Result<std::string> content = co_await io::read_file(
-      shard_, concat(dir, "/", kManifestName), kManifestBytesMax);
+  const Result<std::string> content =
+      co_await io::read_file(shard_, concat(dir, "/", kManifestName), kManifestBytesMax);
   if (!content && content.error().code == Errc::io) co_return std::unexpected(content.error());
   std::optional<Uuid> second;
   if (content) {

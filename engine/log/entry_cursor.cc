@@ -42,8 +42,9 @@ Task<Result<Bytes>> EntryFile::bytes_at(std::uint64_t position_bytes) {
     if (!read) co_return std::unexpected(read.error());
     buffer_bytes_ = *read;
   }
-  co_return Bytes(buffer_).subspan(position_bytes - buffer_start_).first(
-      buffer_start_ + buffer_bytes_ - position_bytes);
+  co_return Bytes(buffer_)
+      .subspan(position_bytes - buffer_start_)
+      .first(buffer_start_ + buffer_bytes_ - position_bytes);
 }
 
 Task<Result<std::optional<IntegrityEntry>>> EntryFile::next() {
@@ -65,7 +66,8 @@ Task<Result<std::optional<IntegrityEntry>>> EntryFile::next() {
 }
 
 EntryCursor::EntryCursor(std::shared_ptr<Segment> segment)
-    : segment_(std::move(segment)), file_(segment_->context.shard(), segment_->path(".integrity")) {}
+    : segment_(std::move(segment)),
+      file_(segment_->context.shard(), segment_->path(".integrity")) {}
 
 Task<Result<void>> EntryCursor::start(std::uint64_t number, std::uint32_t seed) {
   number_ = number;

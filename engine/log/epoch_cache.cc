@@ -40,7 +40,8 @@ std::optional<EpochEnd> EpochCache::end_of(LeaderEpoch epoch, Offset log_end_off
 
 bool EpochCache::truncate_suffix(Offset end_offset) {
   const std::size_t before = entries_.size();
-  std::erase_if(entries_, [&](const EpochStart& entry) { return entry.start_offset >= end_offset; });
+  std::erase_if(entries_,
+                [&](const EpochStart& entry) { return entry.start_offset >= end_offset; });
   return entries_.size() != before;
 }
 

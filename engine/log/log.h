@@ -37,7 +37,9 @@ struct OpenHints {
   bool clean_stop = false;    // the directory was closed properly and nothing ran since
   bool other_writer = false;  // Kafka served the directory since we did: its files count, not the
                               // manifest
-  std::optional<Offset> recovery_point;    // everything below was synced
+  /// Everything below was synced. A log that is to be made anew is opened without hints: records
+  /// that were known and are gone are `corrupt`.
+  std::optional<Offset> recovery_point;
   std::optional<Offset> log_start_offset;  // from log-start-offset-checkpoint
 };
 

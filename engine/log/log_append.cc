@@ -84,7 +84,9 @@ void LogImpl::on_written(Segment& segment, Offset acknowledged) {
 }
 
 void LogImpl::on_failure(Error error) {
-  warn(concat("takes no more appends: ", to_string(error.code), ", errno ", error.sys_errno));
+  if (error.code != Errc::closed) {
+    warn(concat("takes no more appends: ", to_string(error.code), ", errno ", error.sys_errno));
+  }
   wake_waiters();
   moved_.notify();
   housekeeper_wake_.notify();
@@ -117,7 +119,8 @@ Result<LogImpl::Placed> LogImpl::place(MutableBytes batch, LeaderEpoch epoch) {
   }
   const Result<std::optional<ProducerBatch>> repeat = producers_.check(*header);
   if (!repeat) return std::unexpected(repeat.error());
-  const std::int64_t append_time = header->is_log_append_time() ? header->max_timestamp : kNoTimestamp;
+  const std::int64_t append_time =
+      header->is_log_append_time() ? header->max_timestamp : kNoTimestamp;
   if (*repeat) {
     return Placed{{(*repeat)->first_offset, (*repeat)->last_offset, append_time, true},
                   (*repeat)->last_offset + 1};
@@ -164,8 +167,8 @@ bool LogImpl::must_roll(const BatchHeader& header, std::size_t size_bytes,
   if (active.size_bytes == 0) return false;
   if (active.size_bytes > segment_bytes - size_bytes) return true;
   const bool has_time = active.first_timestamp_ms >= 0;
-  const std::int64_t waited_ms = has_time ? header.max_timestamp - active.first_timestamp_ms
-                                          : now_ms - active.created_ms;
+  const std::int64_t waited_ms =
+      has_time ? header.max_timestamp - active.first_timestamp_ms : now_ms - active.created_ms;
   if (waited_ms > config_.segment_ms - roll_jitter_ms_) return true;
   return active.index->entry_count() >= config_.segment_index_bytes / 8 ||
          active.index->time_entry_count() + 1 >= config_.segment_index_bytes / 12;
@@ -195,8 +198,8 @@ LogImpl::SegmentPtr LogImpl::make_segment(Offset base_offset) {
   if (config_.segment_jitter_ms > 0) {
     const std::int64_t bound = std::min(config_.segment_jitter_ms, config_.segment_ms);
     if (bound > 0) {
-      roll_jitter_ms_ = static_cast<std::int64_t>(shard_.rng().next() %
-                                                  static_cast<std::uint64_t>(bound));
+      roll_jitter_ms_ =
+          static_cast<std::int64_t>(shard_.rng().next() % static_cast<std::uint64_t>(bound));
     }
   }
   return segment;
@@ -218,8 +221,8 @@ std::vector<Log::ProducerInfo> LogImpl::producers() const {
   std::vector<ProducerInfo> list;
   for (const auto& [id, entry] : producers_.entries()) {
     const ProducerBatch* const last = entry.last();
-    list.push_back({id, entry.epoch, last ? last->last_sequence : kNoSequence,
-                    entry.last_timestamp_ms});
+    list.push_back(
+        {id, entry.epoch, last ? last->last_sequence : kNoSequence, entry.last_timestamp_ms});
   }
   return list;
 }

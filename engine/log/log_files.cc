@@ -19,8 +19,8 @@ constexpr std::uint64_t kFirstStepBytes = std::uint64_t{64} << 10;
 
 Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
   const bool reopened = segment->written_bytes() > 0 || segment->prepared_bytes > 0;
-  Result<io::File> file = co_await open_direct(
-      context_, segment->path(".log"), io::OpenFlags{.write = true, .create = !reopened});
+  Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
+                                               io::OpenFlags{.write = true, .create = !reopened});
   if (!file) co_return std::unexpected(file.error());
   segment->writer = std::move(*file);
   if (segment->prepared_bytes == 0) {
@@ -46,7 +46,7 @@ Task<Result<void>> LogImpl::prepare_first(SegmentPtr segment) {
   if (size_bytes > start) {
     io::AlignedBuffer block(io::kBlockBytes);
     std::memset(block.data(), 0, block.size_bytes());
-    const Result<std::size_t> read = 
+    const Result<std::size_t> read =
         co_await read_within(segment->writer, start, block.bytes(), size_bytes);
     if (!read) co_return std::unexpected(read.error());
     const std::size_t used = size_bytes - start;
@@ -115,8 +115,8 @@ Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
 /// The file ends where its records do.
 Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
   if (!segment->writer.is_open()) {  // given back while idle
-    Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
-                                                 io::OpenFlags{.write = true});
+    Result<io::File> file =
+        co_await open_direct(context_, segment->path(".log"), io::OpenFlags{.write = true});
     if (!file) co_return std::unexpected(file.error());
     segment->writer = std::move(*file);
   }
@@ -140,8 +140,8 @@ Manifest LogImpl::describe(bool clean) const {
     // A rolled segment whose bytes are not all written is still the last one for recovery.
     const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
     if (!complete && !clean) {
-      manifest.segments.push_back({.base_offset = segment->base_offset,
-                                   .created_ms = segment->created_ms});
+      manifest.segments.push_back(
+          {.base_offset = segment->base_offset, .created_ms = segment->created_ms});
       break;
     }
     manifest.segments.push_back({.base_offset = segment->base_offset,
@@ -187,12 +187,11 @@ Task<Result<void>> LogImpl::write_entries(SegmentPtr segment, bool synced) {
   std::string content;
   content.reserve(count * kIntegrityEntryBytes);
   for (std::size_t i = 0; i < count; ++i) append_integrity_entry(content, segment->entries[i]);
-  Result<io::File> file = co_await io::File::open(
-      shard_, segment->path(".integrity"), io::OpenFlags{.write = true, .create = true});
+  Result<io::File> file = co_await io::File::open(shard_, segment->path(".integrity"),
+                                                  io::OpenFlags{.write = true, .create = true});
   if (!file) co_return std::unexpected(file.error());
   const std::uint64_t position = segment->entries_in_file * kIntegrityEntryBytes;
-  const Result<void> written =
-      co_await file->write_at(position, std::as_bytes(std::span(content)));
+  const Result<void> written = co_await file->write_at(position, std::as_bytes(std::span(content)));
   if (!written) co_return written;
   // Only now: readers take from memory what is not in the file.
   segment->entries.erase(segment->entries.begin(),
@@ -313,7 +312,27 @@ Task<Result<void>> LogImpl::checkpoint() {
   if (!gate_.enter()) co_return fail(Errc::closed);
   const io::Gate::Pass pass(gate_);
   producers_.expire(shard_.clock().wall_ms(), config_.producer_id_expiration_ms);
+  const Result<void> snapshot = co_await checkpoint_producers();
+  if (!snapshot) co_return snapshot;
   co_return co_await write_pending_files();
+}
+
+/// A snapshot between two rolls, so that recovery has fewer headers to read. It replaces the last
+/// such; should its offset never become durable, recovery drops it and takes that of the roll.
+Task<Result<void>> LogImpl::checkpoint_producers() {
+  const Offset at = end_;
+  if (producers_.entries().empty() || snapshot_offset_ == at) co_return Result<void>{};
+  if (at == segments_.back()->base_offset) co_return Result<void>{};  // the roll's own
+  const std::string content = encode_producers();  // as of `at`: nothing suspended since
+  const FileLock lock = co_await FileLock::take(file_lock_);
+  const Result<void> written = co_await write_snapshot(at, content);
+  if (!written) co_return written;
+  const Offset before = std::exchange(snapshot_offset_, at);
+  if (before < Offset{0}) co_return Result<void>{};
+  const Result<void> gone =
+      co_await io::unlink(shard_, dir_ + "/" + segment_stem(before) + ".snapshot");
+  if (!gone && gone.error().code != Errc::not_found) co_return gone;
+  co_return Result<void>{};
 }
 
 Task<Result<void>> LogImpl::close() {
@@ -338,7 +357,8 @@ Task<Result<void>> LogImpl::close() {
   co_return outcome;
 }
 
-/// The directory is renamed first, as Kafka does: a crash then leaves nothing that looks like a log.
+/// The directory is renamed first, as Kafka does: a crash then leaves nothing that looks like a
+/// log.
 Task<Result<void>> LogImpl::remove() {
   committer_.stop_waiting_for_space();
   if (!closed_) committer_.poison({Errc::closed});

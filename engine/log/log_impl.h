@@ -107,6 +107,7 @@ class LogImpl final : public Log, private CommitHost {
   Offset synced_offset() const;
   void remember_tail(Segment& segment) const;
   Task<Result<void>> write_snapshot(Offset offset, std::string content);
+  Task<Result<void>> checkpoint_producers();
   Task<Result<void>> write_epochs();
   Task<Result<void>> write_partition_metadata();
   std::string encode_producers() const;
@@ -119,8 +120,12 @@ class LogImpl final : public Log, private CommitHost {
   SegmentPtr segment_of(Offset offset) const;
   bool read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
                    SliceList& into) const;
-  Task<Result<SliceList>> read_disk(SegmentPtr segment, Offset from, Offset below,
-                                    ReadLimits limits, bool rebuilt = false);
+  struct DiskRead {
+    SliceList batches;
+    bool is_behind_last = false;  // no batch of the segment ends behind the asked offset
+  };
+  Task<Result<DiskRead>> read_disk(SegmentPtr segment, Offset from, Offset below, ReadLimits limits,
+                                   bool rebuilt = false);
   Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);
   Task<Result<void>> load_index(SegmentPtr segment);
   Task<Result<void>> rebuild_entries(SegmentPtr segment);
@@ -149,7 +154,8 @@ class LogImpl final : public Log, private CommitHost {
   const LogIdentity identity_;
   LogConfig config_;
 
-  std::deque<SegmentPtr> segments_;  // by base offset; the last takes appends; never empty once open
+  std::deque<SegmentPtr>
+      segments_;  // by base offset; the last takes appends; never empty once open
   Offset start_;
   Offset end_;
   Offset durable_;
@@ -161,13 +167,13 @@ class LogImpl final : public Log, private CommitHost {
   AckWaiter* first_waiter_ = nullptr;
   AckWaiter* last_waiter_ = nullptr;
   io::Event moved_;
-  io::Gate gate_;         // calls of this log's users
-  io::Gate background_;   // segments being sealed, files being unlinked
-  io::Semaphore file_lock_;      // one writer of side files at a time
-  io::Semaphore manifest_lock_;  // taken after file_lock_ where both are
-  io::Semaphore retention_lock_; // taken before the other two
-  io::Event sealed_;   // notified when sealing_ went down
-  io::Event closing_;  // set when close() waits for background work
+  io::Gate gate_;                 // calls of this log's users
+  io::Gate background_;           // segments being sealed, files being unlinked
+  io::Semaphore file_lock_;       // one writer of side files at a time
+  io::Semaphore manifest_lock_;   // taken after file_lock_ where both are
+  io::Semaphore retention_lock_;  // taken before the other two
+  io::Event sealed_;              // notified when sealing_ went down
+  io::Event closing_;             // set when close() waits for background work
   std::size_t sealing_ = 0;
   io::Event housekeeper_wake_;
   io::Event housekeeper_gone_;
@@ -177,10 +183,11 @@ class LogImpl final : public Log, private CommitHost {
   std::int64_t last_append_ns_ = 0;
   std::int64_t roll_jitter_ms_ = 0;
 
-  bool manifest_clean_ = false;   // as on disk
+  bool manifest_clean_ = false;    // as on disk
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;
-  std::vector<Offset> dropped_;   // base offsets on their way out, still named by the manifest
+  Offset snapshot_offset_{-1};   // of the last checkpoint's producer snapshot
+  std::vector<Offset> dropped_;  // base offsets on their way out, still named by the manifest
   std::map<Offset, std::string> snapshots_at_roll_;  // producer snapshots not written yet
 };
 

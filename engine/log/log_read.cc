@@ -69,11 +69,12 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
       if (range.from <= at && at < range.to) co_return fail(Errc::quarantined);
     }
     if (read_memory(segment, at, bound, limits, result.batches)) co_return std::move(result);
-    Result<SliceList> slices = co_await read_disk(segment, at, bound, limits);
-    if (!slices) co_return std::unexpected(slices.error());
+    Result<DiskRead> read = co_await read_disk(segment, at, bound, limits);
+    if (!read) co_return std::unexpected(read.error());
     result.log_start_offset = start_;
-    result.batches = std::move(*slices);
-    if (!result.batches.empty() || segment == segments_.back()) co_return std::move(result);
+    result.batches = std::move(read->batches);
+    // Nothing may also mean that the limits leave no room for the batch that is there.
+    if (!read->is_behind_last || segment == segments_.back()) co_return std::move(result);
     // Nothing from `at` to the end of this segment, as compaction may leave it: go on behind.
     const Offset next = segment->next_offset;
     if (next <= at || next >= bound) co_return std::move(result);
@@ -134,8 +135,8 @@ Task<Result<std::shared_ptr<io::File>>> LogImpl::open_reader(SegmentPtr segment)
 }
 
 /// Finds, by the integrity entries, the batches that answer the read, reads them and checks each.
-Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offset below,
-                                           ReadLimits limits, bool rebuilt) {
+Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offset below,
+                                                   ReadLimits limits, bool rebuilt) {
   const Result<void> loaded = co_await load_index(segment);
   if (!loaded) co_return std::unexpected(loaded.error());
   const SegmentIndex::Entry floor = segment->index->floor(from);
@@ -147,6 +148,7 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
 
   const std::uint64_t bytes_max = std::min(limits.bytes_max, kDiskReadBytesMax);
   std::vector<IntegrityEntry> wanted;
+  bool is_behind_last = false;
   while (true) {
     const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
     if (!entry && entry.error().code == Errc::corrupt && !rebuilt) {
@@ -155,26 +157,30 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
       co_return co_await read_disk(segment, from, below, limits, true);
     }
     if (!entry) co_return std::unexpected(entry.error());
-    if (!*entry) break;
+    if (!*entry) {
+      is_behind_last = wanted.empty();
+      break;
+    }
     const Offset next = segment->base_offset + (*entry)->relative_last_offset + 1;
     if (next <= from) continue;
     if (next > below || (*entry)->end_bytes() > segment->size_bytes) break;
-    const std::uint64_t first = wanted.empty() ? (*entry)->position_bytes : wanted[0].position_bytes;
-    const bool fits = (*entry)->end_bytes() - first <= bytes_max ||
-                      (wanted.empty() && limits.at_least_one_batch);
+    const std::uint64_t first =
+        wanted.empty() ? (*entry)->position_bytes : wanted[0].position_bytes;
+    const bool fits =
+        (*entry)->end_bytes() - first <= bytes_max || (wanted.empty() && limits.at_least_one_batch);
     if (!fits) break;
     wanted.push_back(**entry);
     number = cursor.number();  // of the entry behind the last wanted one
   }
-  if (wanted.empty()) co_return SliceList{};
+  if (wanted.empty()) co_return DiskRead{{}, is_behind_last};
   // What was placed since the index was asked is in memory at the latest now.
   if (wanted.back().end_bytes() > segment->written_bytes()) {
     SliceList recent;
-    if (read_memory(segment, from, below, limits, recent)) co_return std::move(recent);
+    if (read_memory(segment, from, below, limits, recent)) co_return DiskRead{std::move(recent)};
     std::erase_if(wanted, [&](const IntegrityEntry& entry) {
       return entry.end_bytes() > segment->written_bytes();
     });
-    if (wanted.empty()) co_return SliceList{};
+    if (wanted.empty()) co_return DiskRead{{}, is_behind_last};
   }
 
   const std::uint64_t first = wanted.front().position_bytes;
@@ -187,8 +193,8 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   std::uint64_t have = 0;
   while (have < last - start) {
     const std::size_t piece = std::min<std::uint64_t>(kReadBytesMax, buffer->size_bytes() - have);
-    const Result<std::size_t> read = co_await read_within(
-        *reader, start + have, buffer->bytes().subspan(have, piece), last);
+    const Result<std::size_t> read =
+        co_await read_within(*reader, start + have, buffer->bytes().subspan(have, piece), last);
     if (!read) co_return std::unexpected(read.error());
     have += *read;
     if (*read < piece) break;  // the end of the file: what is missing fails its check
@@ -197,29 +203,26 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   std::uint64_t sound_end = first;
   for (const IntegrityEntry& entry : wanted) {
     const bool there = entry.end_bytes() - start <= have;
-    const Bytes batch = there ? Bytes(buffer->data() + (entry.position_bytes - start),
-                                      entry.size_bytes)
-                              : Bytes{};
+    const Bytes batch =
+        there ? Bytes(buffer->data() + (entry.position_bytes - start), entry.size_bytes) : Bytes{};
     if (there && !entry.damaged && integrity_crc(batch) == entry.header_crc && crc_matches(batch)) {
       sound_end = entry.end_bytes();
       continue;
     }
     const Offset to = segment->base_offset + entry.relative_last_offset + 1;
-    const Offset damaged_from =
-        &entry == wanted.data()
-            ? from
-            : segment->base_offset + (&entry)[-1].relative_last_offset + 1;
+    const Offset damaged_from = &entry == wanted.data()
+                                    ? from
+                                    : segment->base_offset + (&entry)[-1].relative_last_offset + 1;
     quarantine(segment, {damaged_from, to, entry.position_bytes, entry.end_bytes()},
                there ? "its bytes are not those that were written" : "the file ends before it");
     if (sound_end == first) co_return fail(Errc::quarantined);
     break;
   }
-  segment->scan_hint_offset =
-      segment->base_offset + wanted.back().relative_last_offset + 1;
+  segment->scan_hint_offset = segment->base_offset + wanted.back().relative_last_offset + 1;
   segment->scan_hint_number = number;
   SliceList slices;
   slices.push_back({buffer, Bytes(buffer->data() + (first - start), sound_end - first)});
-  co_return std::move(slices);
+  co_return DiskRead{std::move(slices)};
 }
 
 void LogImpl::quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why) {

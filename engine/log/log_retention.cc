@@ -1,8 +1,8 @@
 // Letting old records go, and cutting a diverged end.
 //
-// Dropping segments, in an order that a crash may end anywhere: the manifest is written with the new
-// start and the segments marked as dropped; their files are renamed to *.deleted; the next manifest
-// forgets them. Recovery removes what a marked segment left.
+// Dropping segments, in an order that a crash may end anywhere: the manifest is written with the
+// new start and the segments marked as dropped; their files are renamed to *.deleted; the next
+// manifest forgets them. Recovery removes what a marked segment left.
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -203,8 +203,8 @@ Task<Result<LogImpl::SegmentPtr>> LogImpl::cut_copy(SegmentPtr segment, Offset o
 }
 
 Task<Result<void>> LogImpl::cut_file(SegmentPtr segment) {
-  Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
-                                               io::OpenFlags{.write = true});
+  Result<io::File> file =
+      co_await open_direct(context_, segment->path(".log"), io::OpenFlags{.write = true});
   if (!file) co_return std::unexpected(file.error());
   const Result<void> cut = co_await file->truncate(segment->size_bytes);
   if (!cut) co_return cut;
@@ -213,7 +213,7 @@ Task<Result<void>> LogImpl::cut_file(SegmentPtr segment) {
   const std::uint64_t start = io::round_down_to_block(segment->size_bytes);
   const std::size_t used = segment->size_bytes - start;
   io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read = 
+  const Result<std::size_t> read =
       co_await read_within(*file, start, block.bytes(), segment->size_bytes);
   if (!read) co_return std::unexpected(read.error());
   if (*read < used) co_return fail(Errc::corrupt);

@@ -26,7 +26,7 @@ Task<Result<Bytes>> LogScanner::window(std::uint64_t position_bytes, std::size_t
   const std::uint64_t wanted_end = std::min(position_bytes + bytes_min, file_bytes_);
   if (position_bytes < window_start_ || wanted_end > window_end_) {
     window_start_ = io::round_down_to_block(position_bytes);
-    const Result<std::size_t> read = 
+    const Result<std::size_t> read =
         co_await read_within(file_, window_start_, buffer_.bytes(), file_bytes_);
     if (!read) {
       window_end_ = window_start_ = 0;
@@ -36,8 +36,7 @@ Task<Result<Bytes>> LogScanner::window(std::uint64_t position_bytes, std::size_t
     window_end_ = std::min(window_start_ + *read, file_bytes_);
   }
   if (window_end_ <= position_bytes) co_return Bytes{};
-  co_return Bytes(buffer_.data() + (position_bytes - window_start_),
-                  window_end_ - position_bytes);
+  co_return Bytes(buffer_.data() + (position_bytes - window_start_), window_end_ - position_bytes);
 }
 
 Task<Result<BatchHeader>> LogScanner::header_at(std::uint64_t position_bytes) {

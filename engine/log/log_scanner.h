@@ -14,12 +14,12 @@ namespace keelson::engine::log {
 
 /// Why a walk ended where it did.
 enum class ScanStop : std::uint8_t {
-  end_of_file,   // exactly behind the last batch
-  zeros,         // an all-zero header: prepared space, or a hole
-  cut,           // a header or batch that passes the end of the file
-  bad_header,    // magic, length or counts that no batch has
-  bad_crc,       // the bytes are not those that were written
-  not_next,      // a whole batch, but not the one that follows: offsets or epochs do not continue
+  end_of_file,  // exactly behind the last batch
+  zeros,        // an all-zero header: prepared space, or a hole
+  cut,          // a header or batch that passes the end of the file
+  bad_header,   // magic, length or counts that no batch has
+  bad_crc,      // the bytes are not those that were written
+  not_next,     // a whole batch, but not the one that follows: offsets or epochs do not continue
 };
 
 /// A batch that passed: its header, and its bytes where they are few enough to be at hand whole.

@@ -55,8 +55,8 @@ void put_segment(std::string& out, const ManifestSegment& segment) {
   put(out, segment.first_timestamp_ms);
   put(out, segment.created_ms);
   put(out, segment.last_chain);
-  put(out, std::uint32_t{(segment.sealed ? kFlagSealed : 0) |
-                         (segment.dropped ? kFlagDropped : 0)});
+  put(out,
+      std::uint32_t{(segment.sealed ? kFlagSealed : 0) | (segment.dropped ? kFlagDropped : 0)});
   put(out, std::uint64_t{0});
 }
 

@@ -1,5 +1,6 @@
 #include "engine/log/meta_properties.h"
 
+#include <cassert>
 #include <utility>
 
 #include "engine/log/strict_text.h"
@@ -34,7 +35,7 @@ std::optional<std::string> unescape(std::string_view text) {
 std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (std::string_view(":=#!\\").find(c) != std::string_view::npos) out += '\\';
+    if (std::string_view(":=#!\\ ").find(c) != std::string_view::npos) out += '\\';
     out += c;
   }
   return out;
@@ -70,13 +71,12 @@ bool set_number(std::optional<std::int32_t>& field, std::string_view value) {
 }  // namespace
 
 std::string encode_meta_properties(const MetaProperties& properties) {
-  std::string out = "#\n";
-  if (properties.node_id) out += concat("node.id=", *properties.node_id, '\n');
+  assert(properties.node_id && properties.cluster_id);
+  std::string out = concat("#\nnode.id=", *properties.node_id, '\n');
   if (properties.directory_id) {
     out += concat("directory.id=", escape(*properties.directory_id), '\n');
   }
-  out += "version=1\n";
-  if (properties.cluster_id) out += concat("cluster.id=", escape(*properties.cluster_id), '\n');
+  out += concat("version=1\ncluster.id=", escape(*properties.cluster_id), '\n');
   for (const std::string& line : properties.other_lines) out += concat(line, '\n');
   return out;
 }
@@ -89,6 +89,7 @@ Result<MetaProperties> parse_meta_properties(std::string_view text) {
     std::optional<std::string_view> taken = take_line(text);
     std::string_view whole = taken ? *taken : std::exchange(text, {});
     if (whole.ends_with('\r')) whole.remove_suffix(1);
+    if (whole.find('\r') != std::string_view::npos) return fail(Errc::corrupt);
     const std::string_view line = without_leading_blanks(whole);
     if (line.empty() || line[0] == '#' || line[0] == '!') continue;
     if (line.ends_with('\\')) return fail(Errc::corrupt);

@@ -22,7 +22,8 @@ struct MetaProperties {
   friend bool operator==(const MetaProperties&, const MetaProperties&) = default;
 };
 
-/// Version 1, with `other_lines` at the end.
+/// Version 1, with `other_lines` at the end. The node and cluster ids are set: version 1 must have
+/// them, and what came from a file of version 0 may lack them.
 std::string encode_meta_properties(const MetaProperties& properties);
 
 /// Comments and blank lines are dropped, as Java does when it writes the file again. Errors:

@@ -53,6 +53,12 @@ class RecordCursor {
 
   template <class T>
   bool read(T& value) {
+    // Most numbers of a record are below 64 and take one byte.
+    if (position_ != end_ && static_cast<std::uint8_t>(*position_) < 0x80) [[likely]] {
+      using U = std::make_unsigned_t<T>;
+      value = un_zig_zag(static_cast<U>(*position_++));
+      return true;
+    }
     if (end_ - position_ >= static_cast<std::ptrdiff_t>(kVarintBytesMax<T>)) [[likely]] {
       return read_varint(position_, end_, value);
     }

@@ -25,8 +25,7 @@ Task<Result<std::unique_ptr<Log>>> Log::open(LogContext& context, std::string di
   co_return std::unique_ptr<Log>(std::move(log));
 }
 
-Recovery::Recovery(LogImpl& log, OpenHints hints)
-    : log_(log), shard_(log.shard_), hints_(hints) {}
+Recovery::Recovery(LogImpl& log, OpenHints hints) : log_(log), shard_(log.shard_), hints_(hints) {}
 
 Task<Result<void>> Recovery::run() {
   const Result<bool> there = co_await list();
@@ -60,6 +59,13 @@ Task<Result<void>> Recovery::run() {
   log_.manifest_clean_ = manifest_ && manifest_->clean;
   if (manifest_) log_.manifest_last_base_ = manifest_->segments.back().base_offset;
   if (changed_) {
+    // What the manifest names is there: the file of a last segment that was begun just now, too.
+    if (log_.segments_.back()->size_bytes == 0) {
+      Result<io::File> file =
+          co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
+                                  io::OpenFlags{.write = true, .create = true});
+      if (!file) co_return std::unexpected(file.error());
+    }
     const Result<void> written = co_await log_.write_manifest(false);
     if (!written) co_return written;
   }
@@ -86,6 +92,13 @@ Task<Result<bool>> Recovery::list() {
 }
 
 Task<Result<void>> Recovery::make_new() {
+  if (hints_.recovery_point &&
+      *hints_.recovery_point > hints_.log_start_offset.value_or(Offset{0})) {
+    // An empty mount, or somebody removed the files: never an empty log in place of a full one.
+    log_.find(concat("nothing is there, but records up to offset ",
+                     hints_.recovery_point->value() - 1, " were synced here once"));
+    co_return fail(Errc::corrupt);
+  }
   const Result<void> made = co_await io::make_dir(shard_, log_.dir_);
   if (!made && made.error().code != Errc::already_exists) co_return made;
   const Result<void> parent = co_await io::sync_dir(shard_, io::parent_of(log_.dir_));
@@ -93,9 +106,8 @@ Task<Result<void>> Recovery::make_new() {
   const Offset base = hints_.log_start_offset.value_or(Offset{0});
   log_.start_ = log_.end_ = log_.durable_ = base;
   start_fresh(base);
-  Result<io::File> file =
-      co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
-                              io::OpenFlags{.write = true, .create = true});
+  Result<io::File> file = co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
+                                                  io::OpenFlags{.write = true, .create = true});
   if (!file) co_return std::unexpected(file.error());
   file->close();
   const Result<void> named = co_await log_.write_partition_metadata();
@@ -142,9 +154,9 @@ Task<Result<void>> Recovery::read_manifest() {
 /// Identity is kept twice. One copy that is gone is made again; one that contradicts is refused.
 Task<Result<void>> Recovery::check_identity() {
   if (manifest_ && manifest_->identity != log_.identity_) {
-    log_.find(concat("the manifest is of another log (topic id ",
-                     to_string(manifest_->identity.id), ", partition ",
-                     manifest_->identity.partition, "); the directory is left as it is"));
+    log_.find(concat("the manifest is of another log (topic id ", to_string(manifest_->identity.id),
+                     ", partition ", manifest_->identity.partition,
+                     "); the directory is left as it is"));
     co_return fail(Errc::corrupt);
   }
   const Result<std::string> content = co_await io::read_file(

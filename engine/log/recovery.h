@@ -26,7 +26,8 @@ class Recovery {
 
   /// Errors: as Log::open().
   [[nodiscard]] Task<Result<void>> run();
-  /// Producers again, after the log's end was cut. Snapshots beyond it go: they are of another past.
+  /// Producers again, after the log's end was cut. Snapshots beyond it go: they are of another
+  /// past.
   [[nodiscard]] Task<Result<void>> reload_producers();
 
  private:
@@ -68,8 +69,8 @@ class Recovery {
   std::set<std::string> names_;
   std::map<Offset, std::string> logs_;  // segment files there are
   std::optional<Manifest> manifest_;
-  bool trusted_ = false;        // a clean stop was believed
-  bool changed_ = false;        // the manifest on disk does not say what is so now
+  bool trusted_ = false;  // a clean stop was believed
+  bool changed_ = false;  // the manifest on disk does not say what is so now
   bool adopted_ = false;
   std::vector<EpochStart> epochs_found_;  // in the batches that were read
 

@@ -34,8 +34,8 @@ Task<Result<void>> Recovery::load_listed() {
   for (std::size_t i = 0; i < manifest_->segments.size(); ++i) {
     const ManifestSegment& listed = manifest_->segments[i];
     const bool last = i + 1 == manifest_->segments.size();
-    const Result<void> loaded = co_await (last && !listed.sealed ? load_last(listed)
-                                                                 : load_sealed(listed));
+    const Result<void> loaded =
+        co_await (last && !listed.sealed ? load_last(listed) : load_sealed(listed));
     if (!loaded) co_return loaded;
   }
   if (log_.segments_.back()->sealed) start_fresh(log_.segments_.back()->next_offset);
@@ -59,8 +59,8 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
       listed.size_bytes;
   if (!logs_.contains(listed.base_offset)) {
     segment->damaged.push_back({listed.base_offset, listed.next_offset, 0, listed.size_bytes});
-    log_.find(concat("segment ", listed.base_offset.value(), " is missing: ",
-                     range_text(segment->damaged.back()), " are withheld"));
+    log_.find(concat("segment ", listed.base_offset.value(),
+                     " is missing: ", range_text(segment->damaged.back()), " are withheld"));
     co_return Result<void>{};
   }
   const Result<io::FileStat> stat = co_await io::stat(shard_, segment->path(".log"));
@@ -69,8 +69,8 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
     log_.find(concat("segment ", listed.base_offset.value(), " is cut short: ", stat->size_bytes,
                      " of ", listed.size_bytes, " bytes; what is missing is withheld"));
   } else if (stat->size_bytes > listed.size_bytes) {  // prepared space, not cut before a crash
-    Result<io::File> file = co_await io::File::open(shard_, segment->path(".log"),
-                                                    io::OpenFlags{.write = true});
+    Result<io::File> file =
+        co_await io::File::open(shard_, segment->path(".log"), io::OpenFlags{.write = true});
     if (!file) co_return std::unexpected(file.error());
     const Result<void> cut = co_await file->truncate(listed.size_bytes);
     if (!cut) co_return cut;
@@ -144,8 +144,7 @@ Task<Result<bool>> Recovery::trust_last(SegmentPtr segment, const ManifestSegmen
 
 /// Fills the segment from the entries of batches that were durable when they were written, without
 /// reading these. Where those end, in bytes; last_batch_ is the last one's position.
-Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment,
-                                                    std::uint64_t file_bytes) {
+Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment, std::uint64_t file_bytes) {
   const std::string path = segment->path(".integrity");
   if (!names_.contains(segment_stem(segment->base_offset) + ".integrity")) co_return 0;
   EntryFile entries(shard_, path);
@@ -190,8 +189,8 @@ Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment,
 
 /// The end of the last segment after an unclean stop.
 Task<Result<void>> Recovery::recover_last(SegmentPtr segment, ScanRules rules) {
-  Result<io::File> file = co_await open_direct(log_.context_, segment->path(".log"),
-                                               io::OpenFlags{.write = true});
+  Result<io::File> file =
+      co_await open_direct(log_.context_, segment->path(".log"), io::OpenFlags{.write = true});
   if (!file) co_return std::unexpected(file.error());
   // What decides must be what the drive holds, not what memory remembers.
   const Result<void> synced = co_await file->sync_data();
@@ -296,8 +295,8 @@ Task<Result<void>> Recovery::adopt() {
         continue;
       }
       if (base > before->next_offset && !log_.config_.cleanup_compact) {
-        before->damaged.push_back({before->next_offset, base, before->size_bytes,
-                                   before->size_bytes});
+        before->damaged.push_back(
+            {before->next_offset, base, before->size_bytes, before->size_bytes});
         log_.find(concat(range_text(before->damaged.back()), " are missing"));
         before->next_offset = base;
       }
@@ -332,8 +331,7 @@ Task<Result<void>> LogImpl::scan_segment(SegmentPtr segment, io::File& file) {
   fresh.seed = fresh.chain = segment->seed;
   fresh.index.emplace(segment->base_offset, segment->index_interval_bytes);
   // Entries are dropped from memory under the lock only, so end_bytes holds while we read.
-  SegmentScan scan(fresh, file, end_bytes,
-                   {.gaps = true, .frontier = Offset{0}, .keep_all = true});
+  SegmentScan scan(fresh, file, end_bytes, {.gaps = true, .frontier = Offset{0}, .keep_all = true});
   const Result<void> walked = co_await scan.run(0, kNoLeaderEpoch);
   if (!walked) co_return walked;
   for (const DamagedRange& range : scan.damaged()) {

@@ -152,8 +152,8 @@ Task<Result<void>> Recovery::rebuild_side_files() {
     const std::string stem = segment_stem(segment->base_offset);
     if (!segment->sealed || adopted_ || !logs_.contains(segment->base_offset)) continue;
     if (names_.contains(stem + ".index") && names_.contains(stem + ".timeindex")) continue;
-    log_.find(concat("an index of segment ", segment->base_offset.value(),
-                     " is missing; made again"));
+    log_.find(
+        concat("an index of segment ", segment->base_offset.value(), " is missing; made again"));
     log_.report_.indexes_rebuilt = true;
     const Result<void> loaded = co_await log_.load_index(segment);
     if (!loaded) co_return loaded;

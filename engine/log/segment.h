@@ -1,7 +1,8 @@
-// engine/log/segment.h: one file of a log, what is known of it, and the end of it that takes appends.
+// engine/log/segment.h: one file of a log, what is known of it, and the end of it that takes
+// appends.
 //
-// On disk: record batches back to back from byte 0; an active segment has prepared zeros behind them
-// (engine/FORMAT.md, "Segment"). One shard's thread.
+// On disk: record batches back to back from byte 0; an active segment has prepared zeros behind
+// them (engine/FORMAT.md, "Segment"). One shard's thread.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ std::optional<Offset> parse_segment_stem(std::string_view stem);
                                                  io::OpenFlags flags);
 
 /// Reads what lies below `file_bytes`, the known length of the file, which a run of short transfers
-/// must not be taken to end early. How many bytes were read: fewer than there only where the file is
-/// shorter than known.
+/// must not be taken to end early. How many bytes were read: fewer than there only where the file
+/// is shorter than known.
 [[nodiscard]] Task<Result<std::size_t>> read_within(io::File& file, std::uint64_t position_bytes,
                                                     MutableBytes into, std::uint64_t file_bytes);
 
@@ -81,7 +82,7 @@ struct Segment {
   std::uint64_t size_bytes = 0;
   std::uint64_t batch_count = 0;
   std::int64_t max_timestamp_ms = kNoTimestamp;
-  Offset max_timestamp_offset;  // last offset of the batch that has it
+  Offset max_timestamp_offset;                     // last offset of the batch that has it
   std::int64_t first_timestamp_ms = kNoTimestamp;  // max timestamp of the first batch
   std::int64_t created_ms = 0;
   bool sealed = false;   // takes no more appends
@@ -107,7 +108,7 @@ struct Segment {
   std::uint64_t submitted_bytes = 0;
   std::uint64_t synced_bytes = 0;
   std::uint64_t prepared_bytes = 0;  // the file is that long, and on stable storage as zeros
-  std::uint32_t tail_crc = 0;  // of the bytes of the last block, where they are not in memory
+  std::uint32_t tail_crc = 0;        // of the bytes of the last block, where they are not in memory
   bool begun = false;                // named by the manifest, open and prepared
 
   // Reading. The hint says which entry a scan that stopped at an offset goes on with.

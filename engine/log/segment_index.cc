@@ -34,8 +34,8 @@ void SegmentIndex::add(const IndexedBatch& batch) {
 void SegmentIndex::add_time() {
   if (max_timestamp_ms_ < 0) return;
   if (!times_.empty() && times_.back().timestamp_ms >= max_timestamp_ms_) return;
-  times_.push_back({max_timestamp_ms_,
-                    static_cast<std::uint32_t>(max_timestamp_offset_ - base_offset_)});
+  times_.push_back(
+      {max_timestamp_ms_, static_cast<std::uint32_t>(max_timestamp_offset_ - base_offset_)});
 }
 
 void SegmentIndex::finish_times() {
@@ -43,10 +43,9 @@ void SegmentIndex::finish_times() {
 }
 
 SegmentIndex::Entry SegmentIndex::floor(Offset offset) const {
-  const auto after = std::ranges::upper_bound(entries_, offset - base_offset_, {},
-                                              [](const Entry& entry) -> std::int64_t {
-                                                return entry.relative_offset;
-                                              });
+  const auto after = std::ranges::upper_bound(
+      entries_, offset - base_offset_, {},
+      [](const Entry& entry) -> std::int64_t { return entry.relative_offset; });
   return after == entries_.begin() ? Entry{} : *std::prev(after);
 }
 

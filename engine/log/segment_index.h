@@ -1,4 +1,5 @@
-// engine/log/segment_index.h: where batches lie in a segment, sparsely: Kafka's offset and time index.
+// engine/log/segment_index.h: where batches lie in a segment, sparsely: Kafka's offset and time
+// index.
 //
 // Derived from the batches or from their integrity entries, never from the index files: those are
 // written for Kafka's tools, and a garbled one can mislead nobody here.

@@ -48,8 +48,8 @@ void SegmentScan::take(const ScannedBatch& batch) {
   ++batches_;
 }
 
-/// A damaged stretch gets an entry like a batch's, whose checksum nothing matches: it stays withheld
-/// until the bytes are replaced.
+/// A damaged stretch gets an entry like a batch's, whose checksum nothing matches: it stays
+/// withheld until the bytes are replaced.
 void SegmentScan::take_damage(std::uint64_t end_bytes, Offset to) {
   const std::uint64_t start = segment_.size_bytes;
   damaged_.push_back({segment_.next_offset, to, start, end_bytes});

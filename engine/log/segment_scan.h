@@ -14,13 +14,13 @@
 namespace keelson::engine::log {
 
 struct ScanRules {
-  bool gaps = false;     // offsets may jump ahead from one batch to the next (compaction)
-  Offset frontier;       // below this every record was durable once: nothing there may be cut
+  bool gaps = false;      // offsets may jump ahead from one batch to the next (compaction)
+  Offset frontier;        // below this every record was durable once: nothing there may be cut
   bool keep_all = false;  // the same for whatever the file holds: it was closed or sealed properly
 };
 
-/// Walks a segment's file from a position to its end and fills in the segment: size, offsets, times,
-/// index, integrity entries, damaged ranges. The file itself is not changed.
+/// Walks a segment's file from a position to its end and fills in the segment: size, offsets,
+/// times, index, integrity entries, damaged ranges. The file itself is not changed.
 class SegmentScan {
  public:
   SegmentScan(Segment& segment, io::File& file, std::uint64_t file_bytes, ScanRules rules);

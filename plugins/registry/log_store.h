@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,36 @@ namespace keelson {
 struct StoredLog {
   std::string topic;
   PartitionKey key;
+};
+
+/// What another broker's metadata says of the logs it left here: the store reads it, a controller
+/// takes it over. Foreign bytes: names and values are not yet checked.
+struct AdoptedMetadata {
+  /// A value, and where in the other's metadata it was set.
+  struct Setting {
+    std::string value;
+    std::int64_t position = 0;
+  };
+  using Settings = std::map<std::string, Setting, std::less<>>;
+  struct Topic {
+    std::string name;
+    engine::Uuid id;
+    std::map<std::int32_t, engine::LeaderEpoch> partitions;  // number -> last leader epoch
+    Settings settings;
+  };
+
+  /// Grows with everything the other broker writes; positions are below it.
+  std::int64_t end_position = 0;
+  /// Read from beginning to end. Otherwise topics, settings and deletions may be missing.
+  bool complete = false;
+  std::vector<Topic> topics;
+  std::set<engine::Uuid> removed_topics;
+  Settings broker_defaults;
+  std::map<BrokerId, Settings> broker_settings;
+  std::map<std::string, Settings, std::less<>> group_settings;
+  /// No producer id at or above it was given by the other broker.
+  engine::ProducerId next_producer_id{0};
+  std::vector<std::string> findings;  // one sentence each, for the log
 };
 
 struct LogDirInfo {
@@ -38,6 +71,15 @@ class LogStore : public Plugin {
   virtual const std::vector<StoredLog>& stored() const = 0;
   /// From meta.properties; made at the first open().
   virtual const std::string& cluster_id() const = 0;
+
+  /// What another broker left here, read now: its metadata, and what the logs say for themselves.
+  /// Nothing where its metadata does not go beyond `known_position` (-1: a first time, which the
+  /// logs alone are enough for). On shard 0, after open(). Errors: io.
+  [[nodiscard]] virtual engine::Task<engine::Result<std::optional<AdoptedMetadata>>> read_adopted(
+      std::int64_t known_position) {
+    (void)known_position;
+    co_return std::optional<AdoptedMetadata>{};
+  }
 
   /// Opens or makes a log; called on its owner shard. The store keeps it until close or remove.
   /// Errors: as engine::log::Log::open(); already_exists where another topic id has the name.

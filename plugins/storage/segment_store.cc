@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/io/cross_shard.h"
+#include "plugins/storage/adoption.h"
 
 namespace keelson::storage {
 
@@ -123,6 +124,7 @@ Task<ApiResult<void>> SegmentStore::take_directory() {
 Task<ApiResult<void>> SegmentStore::identify_logs() {
   Shard& shard = first_shard();
   for (const std::string& name : directory_->scan().log_names) {
+    if (name == kKafkaMetadataName) continue;  // Kafka's own: read, never served nor written
     const std::optional<engine::log::LogName> parsed = engine::log::parse_log_name(name);
     if (!parsed) continue;
     const Result<engine::Uuid> id = co_await directory_->read_topic_id(name);
@@ -139,6 +141,11 @@ Task<ApiResult<void>> SegmentStore::identify_logs() {
     stored_.push_back({parsed->topic, {*id, parsed->partition}});
   }
   co_return ApiResult<void>{};
+}
+
+Task<Result<std::optional<AdoptedMetadata>>> SegmentStore::read_adopted(
+    std::int64_t known_position) {
+  co_return co_await read_adoption(first_shard(), config_.data_dir, stored_, known_position);
 }
 
 Task<ApiResult<void>> SegmentStore::open() {

@@ -38,6 +38,8 @@ class SegmentStore final : public LogStore {
   std::uint32_t owner(const PartitionKey& key) const override;
   const std::vector<StoredLog>& stored() const override { return stored_; }
   const std::string& cluster_id() const override { return identity_.cluster_id; }
+  engine::Task<engine::Result<std::optional<AdoptedMetadata>>> read_adopted(
+      std::int64_t known_position) override;
   engine::Task<engine::Result<engine::log::Log*>> open_log(engine::io::Shard& owner,
                                                            std::string topic, PartitionKey key,
                                                            engine::log::LogConfig config) override;

@@ -26,7 +26,7 @@ MAY_INCLUDE = {
     "coordination": ["engine/", "plugins/registry/", "coordination/"],
     "plugins/registry": ["engine/", "plugins/registry/"],
     "plugins/wire": ["engine/", "plugins/wire/"],
-    "plugins/storage": ["engine/", "plugins/registry/", "plugins/storage/"],
+    "plugins/storage": ["engine/", "plugins/registry/", "plugins/wire/", "plugins/storage/"],
     "plugins/kafka": ["engine/", "plugins/registry/", "plugins/wire/", "plugins/kafka/"],
     "plugins/offsets": ["engine/", "plugins/registry/", "plugins/wire/", "plugins/offsets/"],
     "plugins/broker": ["engine/", "plugins/", "replication/", "coordination/"],

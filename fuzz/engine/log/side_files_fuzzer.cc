@@ -52,6 +52,13 @@ void settles(std::string_view text, Parse parse, Encode encode) {
   check(second && *second == *first && encode(*second) == written);
 }
 
+/// A file of version 0 may lack ids that a written one must have.
+Result<MetaProperties> parse_whole_properties(std::string_view text) {
+  Result<MetaProperties> properties = parse_meta_properties(text);
+  if (properties && !(properties->node_id && properties->cluster_id)) return fail(Errc::not_found);
+  return properties;
+}
+
 void run(Bytes input) {
   if (input.empty()) return;
   const Bytes file = input.subspan(1);
@@ -64,7 +71,7 @@ void run(Bytes input) {
     case 4: settles(text, parse_leader_epochs, encode_leader_epochs); break;
     case 5: settles(text, parse_checkpoints, encode_checkpoints); break;
     case 6: settles(text, parse_partition_metadata, encode_partition_metadata); break;
-    case 7: settles(text, parse_meta_properties, encode_meta_properties); break;
+    case 7: settles(text, parse_whole_properties, encode_meta_properties); break;
     case 8: settles(text, parse_clean_shutdown, encode_clean_shutdown); break;
   }
 }

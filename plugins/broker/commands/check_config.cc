@@ -1,3 +1,5 @@
+#include "plugins/registry/check_config.h"
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -5,7 +7,6 @@
 #include "plugins/broker/commands/commands.h"
 #include "plugins/broker/commands/options.h"
 #include "plugins/broker/plugins.h"
-#include "plugins/registry/check_config.h"
 
 namespace keelson::broker {
 namespace {

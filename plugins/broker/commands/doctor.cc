@@ -43,9 +43,8 @@ void print_text(const MachineProbe& probe, const std::string& directory) {
   std::cout << "commit: " << name_of(probe.commit.chosen) << "; " << probe.commit.reason << '\n';
   if (probe.commit.measured) {
     std::cout << "  RWF_DSYNC median " << probe.commit.dsync_median_ns / 1000
-              << " us, write and fdatasync median "
-              << probe.commit.write_then_sync_median_ns / 1000 << " us, " << probe.commit.rounds
-              << " rounds of 4 KiB\n";
+              << " us, write and fdatasync median " << probe.commit.write_then_sync_median_ns / 1000
+              << " us, " << probe.commit.rounds << " rounds of 4 KiB\n";
   }
 }
 

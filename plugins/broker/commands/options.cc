@@ -39,8 +39,10 @@ void add_config_options(CLI::App& command, ConfigOptions& options) {
   command.add_option("--listen", options.listen, "Address to serve on, HOST:PORT (listeners)");
   command.add_option("--config", options.files, "TOML file; may be given again, later ones win")
       ->check(CLI::ExistingFile);
-  command.add_option("--set", options.sets, "name=value: a broker setting by Kafka's name, or a "
-                                            "dotted path such as plugins.log.disk_reserve=1GiB")
+  command
+      .add_option("--set", options.sets,
+                  "name=value: a broker setting by Kafka's name, or a "
+                  "dotted path such as plugins.log.disk_reserve=1GiB")
       ->allow_extra_args(false);
   command.add_flag("--adopt", options.adopt,
                    "Serve a data directory that Apache Kafka wrote, from now on");

@@ -12,9 +12,7 @@
 
 namespace keelson::test {
 
-inline engine::Bytes as_bytes(const std::string& text) {
-  return std::as_bytes(std::span(text));
-}
+inline engine::Bytes as_bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
 
 inline const engine::log::LogIdentity kIdentity{engine::make_uuid(1, 2), 3};
 

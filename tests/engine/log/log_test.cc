@@ -118,12 +118,12 @@ Task<int> append_many(LogContext& context, std::string dir, LogConfig config) {
     std::vector<std::byte> batch = make_batch(std::string(1 + (i * 7919) % 5000, 'x'));
     const std::vector<std::byte> stored = stamped(batch, i, kEpoch.value());
     expected.insert(expected.end(), stored.begin(), stored.end());
-    context.shard().spawn([](Log& to, std::vector<std::byte> bytes,
-                             std::vector<std::int64_t>& done) -> Task<void> {
-      const Result<AppendResult> appended = co_await to.append(bytes, kEpoch);
-      EXPECT_TRUE(appended.has_value());
-      if (appended) done.push_back(appended->base_offset.value());
-    }(**log, std::move(batch), order));
+    context.shard().spawn(
+        [](Log& to, std::vector<std::byte> bytes, std::vector<std::int64_t>& done) -> Task<void> {
+          const Result<AppendResult> appended = co_await to.append(bytes, kEpoch);
+          EXPECT_TRUE(appended.has_value());
+          if (appended) done.push_back(appended->base_offset.value());
+        }(**log, std::move(batch), order));
   }
   while (order.size() < 500) co_await context.shard().yield();
   for (int i = 0; i < 500; ++i) EXPECT_EQ(order[i], i);

@@ -272,6 +272,14 @@ TEST(SideFiles, MetaPropertiesKeepWhatTheyDoNotKnow) {
   EXPECT_EQ(parse_meta_properties(encode_meta_properties(*properties)), *properties);
 }
 
+TEST(SideFiles, MetaPropertiesEscapeWhatJavaEscapes) {
+  const auto properties = parse_meta_properties("version=1\nnode.id=0\ncluster.id=\\ a\\:b\\\\c\n");
+  ASSERT_TRUE(properties);
+  EXPECT_EQ(properties->cluster_id, " a:b\\c");
+  EXPECT_EQ(parse_meta_properties(encode_meta_properties(*properties)), *properties);
+  EXPECT_FALSE(parse_meta_properties("version=1\nnode.id=0\ncluster.id=c\nx=1\r\r\n"));
+}
+
 TEST(SideFiles, MetaPropertiesOfVersionZero) {
   const auto properties = parse_meta_properties("version=0\nbroker.id=3\n");
   ASSERT_TRUE(properties);

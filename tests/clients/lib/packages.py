@@ -1,0 +1,142 @@
+"""The clients, from their registries, into a cache outside the tree.
+
+The cache is $KEELSON_CLIENT_CACHE or ~/.cache/keelson-clients. A language that is not on the
+machine skips its tests by name; with KEELSON_REQUIRE_CLIENTS=all that is a failure instead.
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import pathlib
+import shutil
+import sys
+import unittest
+
+from lib import process
+
+PROGRAMS = pathlib.Path(__file__).resolve().parents[1] / "programs"
+CACHE = pathlib.Path(os.environ.get("KEELSON_CLIENT_CACHE",
+                                    pathlib.Path.home() / ".cache" / "keelson-clients"))
+SET_UP_S = 600
+
+
+def require(language, *programs):
+    """Skips the running test, or fails it, where one of `programs` is not on the machine."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if not missing:
+        return
+    text = f"{language}: no {', '.join(missing)} on this machine"
+    if os.environ.get("KEELSON_REQUIRE_CLIENTS") == "all":
+        raise process.Failed(f"{text}, and KEELSON_REQUIRE_CLIENTS=all")
+    print(f"SKIPPED CLIENT {text}", flush=True)
+    raise unittest.SkipTest(text)
+
+
+@functools.cache
+def kafka_classpath():
+    """Apache Kafka's broker and tools, through Maven."""
+    if os.environ.get("KEELSON_KAFKA_JARS"):
+        return os.environ["KEELSON_KAFKA_JARS"] + "/*"
+    require("Java", "java", "mvn")
+
+    def build(folder):
+        shutil.copy(PROGRAMS / "pom.xml", folder)
+        process.run(["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib"],
+                    cwd=folder, timeout_s=SET_UP_S)
+
+    return f"{_made('java', [PROGRAMS / 'pom.xml'], build)}/lib/*"
+
+
+@functools.cache
+def tool_server_classpath():
+    """Kafka's jars and the program that runs its tools in one JVM."""
+    require("Java", "java", "javac", "mvn")
+    source = PROGRAMS / "ToolServer.java"
+
+    def build(folder):
+        process.run(["javac", "-d", folder, "-cp", kafka_classpath(), source], timeout_s=120)
+
+    return f"{_made('tool-server', [source], build)}:{kafka_classpath()}"
+
+
+@functools.cache
+def python():
+    """A Python interpreter that has confluent-kafka and kafka-python."""
+    wanted = PROGRAMS / "requirements.txt"
+
+    def build(folder):
+        process.run([sys.executable, "-m", "venv", folder / "venv"], timeout_s=SET_UP_S)
+        process.run([folder / "venv/bin/python", "-m", "pip", "install", "-q", "-r", wanted],
+                    timeout_s=SET_UP_S)
+
+    return f"{_made('python', [wanted, pathlib.Path(sys.executable)], build)}/venv/bin/python"
+
+
+@functools.cache
+def go_client():
+    """The Go program, built."""
+    require("Go", "go")
+    sources = [PROGRAMS / "go" / name for name in ("go.mod", "go.sum", "main.go")]
+
+    def build(folder):
+        for source in sources:
+            shutil.copy(source, folder)
+        process.run(["go", "build", "-o", "client", "."], cwd=folder, timeout_s=SET_UP_S)
+
+    return f"{_made('go', sources, build)}/client"
+
+
+@functools.cache
+def node_client():
+    """The Node program, beside its modules."""
+    require("Node", "node", "npm")
+    sources = [PROGRAMS / "node" / name
+               for name in ("package.json", "package-lock.json", "client.js")]
+
+    def build(folder):
+        for source in sources:
+            shutil.copy(source, folder)
+        process.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder,
+                    timeout_s=SET_UP_S)
+
+    return f"{_made('node', sources, build)}/client.js"
+
+
+def cached_file(name, write):
+    """A test file that is costly to make: `write(path)` makes it once."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    path = CACHE / name
+    with _locked(name):
+        if not path.exists():
+            partial = path.with_suffix(f".{os.getpid()}.tmp")
+            write(partial)
+            partial.rename(path)
+    return path
+
+
+def _made(name, inputs, build):
+    """Folder that `build` filled from exactly these inputs; made once, by one process."""
+    digest = hashlib.sha256()
+    for path in inputs:
+        if path.is_file() and path.stat().st_size < 1 << 20:
+            digest.update(path.read_bytes())
+        digest.update(str(path.name).encode())
+    folder = CACHE / f"{name}-{digest.hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _locked(name):
+        if not (folder / ".made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            print(f"setting up {name} client in {folder}", flush=True)
+            build(folder)
+            (folder / ".made").touch()
+    return folder
+
+
+@contextlib.contextmanager
+def _locked(name):
+    with open(CACHE / f".{name}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,289 @@
+// What a log does for its users, on a simulated machine without faults.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "engine/io/sim/sim_world.h"
+#include "engine/log/data_directory.h"
+#include "engine/log/log.h"
+#include "tests/engine/log/log_fixture.h"
+
+namespace keelson::engine::log {
+namespace {
+
+using test::make_batch;
+using test::make_producer_batch;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr LeaderEpoch kEpoch{5};
+const std::string kDir = "orders-3";
+
+Task<Result<AppendResult>> append(Log& log, std::vector<std::byte> batch,
+                                  LeaderEpoch epoch = kEpoch) {
+  co_return co_await log.append(batch, epoch);
+}
+
+Task<void> append_sound(Log& log, std::vector<std::byte> batch, LeaderEpoch epoch = kEpoch) {
+  const Result<AppendResult> appended = co_await log.append(batch, epoch);
+  EXPECT_TRUE(appended.has_value());
+}
+
+Task<std::unique_ptr<Log>> open_sound(LogContext& context, LogConfig config, OpenHints hints = {}) {
+  Result<std::unique_ptr<Log>> log =
+      co_await Log::open(context, kDir, test::kIdentity, config, hints);
+  EXPECT_TRUE(log.has_value()) << (log ? "" : to_string(log.error().code));
+  co_return log ? std::move(*log) : nullptr;
+}
+
+class LogBehaviour : public testing::Test {
+ protected:
+  /// Runs `body(context)`, a coroutine over a capture-less lambda, to its end.
+  template <class Body, class... Arguments>
+  void run(Body body, Arguments... arguments) {
+    LogContext context(node_.shard(), limits_);
+    world_.run_task(node_.shard(), body(context, config_, arguments...));
+  }
+
+  io::SimWorld world_{5};
+  io::SimNode& node_ = world_.start_node("n");
+  LogLimits limits_{.disk_reserve_bytes = 0, .idle_after_ms = 20};
+  LogConfig config_;
+};
+
+TEST_F(LogBehaviour, ProducersAreCheckedAndRepeatsAnsweredAsTheFirst) {
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    for (int round = 0; round < 2; ++round) {
+      const std::unique_ptr<Log> log = co_await open_sound(context, config);
+      if (round == 0) {
+        // An unknown producer may start anywhere.
+        const auto first = co_await append(*log, make_producer_batch(9, 0, 7, 3));
+        EXPECT_EQ(first->base_offset, Offset{0});
+        const auto second = co_await append(*log, make_producer_batch(9, 0, 10, 2));
+        EXPECT_EQ(second->base_offset, Offset{3});
+        const auto forgotten = co_await append(*log, make_producer_batch(9, 0, 8, 1));
+        EXPECT_EQ(forgotten.error().code, Errc::duplicate_sequence_number);
+      }
+      const auto repeat = co_await append(*log, make_producer_batch(9, 0, 10, 2));
+      EXPECT_TRUE(repeat && repeat->duplicate);
+      if (repeat) EXPECT_EQ(repeat->base_offset, Offset{3});
+      const auto gap = co_await append(*log, make_producer_batch(9, 0, 13, 1));
+      EXPECT_EQ(gap.error().code, Errc::out_of_order_sequence_number);
+      const auto never = co_await append(*log, make_producer_batch(9, 0, 0, 1));
+      EXPECT_EQ(never.error().code, Errc::out_of_order_sequence_number);
+      if (round == 1) {
+        const auto raised = co_await append(*log, make_producer_batch(9, 1, 0, 1));
+        EXPECT_TRUE(raised.has_value());
+        const auto older = co_await append(*log, make_producer_batch(9, 0, 12, 1));
+        EXPECT_EQ(older.error().code, Errc::invalid_producer_epoch);
+      }
+      const Result<void> closed = co_await log->close();
+      EXPECT_TRUE(closed.has_value());
+    }
+  });
+}
+
+TEST_F(LogBehaviour, RefusesOlderLeaderEpochsAndOversizedBatches) {
+  config_.segment_bytes = 2'000;
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    co_await append_sound(*log, make_batch("a"), LeaderEpoch{2});
+    co_await append_sound(*log, make_batch("b"), LeaderEpoch{4});
+    const auto older = co_await append(*log, make_batch("c"), LeaderEpoch{3});
+    EXPECT_EQ(older.error().code, Errc::fenced_leader_epoch);
+    const auto large = co_await append(*log, make_batch(std::string(3'000, 'x')), LeaderEpoch{4});
+    EXPECT_EQ(large.error().code, Errc::record_list_too_large);
+    EXPECT_EQ(log->epoch_end(LeaderEpoch{3})->end_offset, Offset{1});
+    EXPECT_EQ(log->epoch_end(LeaderEpoch{9})->end_offset, Offset{2});
+    EXPECT_EQ(log->epoch_of(Offset{0}), LeaderEpoch{2});
+    const auto beyond = co_await log->read(Offset{3}, Offset{9}, {});
+    EXPECT_EQ(beyond.error().code, Errc::offset_out_of_range);
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+    const auto late = co_await append(*log, make_batch("d"), LeaderEpoch{4});
+    EXPECT_EQ(late.error().code, Errc::closed);
+  });
+}
+
+TEST_F(LogBehaviour, AnIdleLogHoldsNoMemoryAndNoFileAndGoesOn) {
+  run(
+      [](LogContext& context, LogConfig config, io::SimNode* node) -> Task<void> {
+        const std::unique_ptr<Log> log = co_await open_sound(context, config);
+        for (int round = 0; round < 5; ++round) {
+          co_await append_sound(*log, make_batch("value"));
+          co_await context.shard().sleep_for_ms(1'000);
+          EXPECT_EQ(context.chunks().bytes(), 0u);
+          EXPECT_EQ(node->descriptors_open(), 0u);
+          const auto seen = co_await test::read_all(*log, 10'000);
+          EXPECT_TRUE(seen.has_value());
+        }
+        EXPECT_EQ(log->durable_offset(), Offset{5});
+        const Result<void> closed = co_await log->close();
+        EXPECT_TRUE(closed.has_value());
+      },
+      &node_);
+}
+
+TEST_F(LogBehaviour, FindsRecordsByTimeInsideBatchesAndOutOfOrder) {
+  config_.segment_bytes = 300;
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    for (const std::int64_t start : {100, 500, 200, 900, 300}) {  // three records each
+      co_await append_sound(*log, make_batch("v", 3, start));
+    }
+    const Offset end = log->log_end_offset();
+    const std::pair<std::int64_t, std::int64_t> answers[] = {
+        {0, 0}, {101, 1}, {103, 3}, {502, 5}, {503, 9}, {902, 11}, {903, -1}};
+    for (const auto& [time, offset] : answers) {
+      const auto found = co_await log->find_time(time, end);
+      EXPECT_TRUE(found.has_value());
+      EXPECT_EQ(*found ? (*found)->offset.value() : -1, offset) << "time " << time;
+    }
+    const auto bounded = co_await log->find_time(503, Offset{9});
+    EXPECT_TRUE(bounded && !*bounded);
+    const auto largest = co_await log->find_max_time(end);
+    EXPECT_EQ((*largest)->offset, Offset{11});
+    EXPECT_EQ((*largest)->timestamp_ms, 902);
+    const auto within = co_await log->find_max_time(Offset{9});
+    EXPECT_EQ((*within)->offset, Offset{5});
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+  });
+}
+
+TEST_F(LogBehaviour, RetentionDropsBySizeTimeAndStart) {
+  config_.segment_bytes = 300;
+  config_.retention_bytes = 700;
+  config_.retention_ms = kUnlimited;
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::int64_t now_ms = context.shard().clock().wall_ms();
+    std::unique_ptr<Log> log = co_await open_sound(context, config);
+    for (int i = 0; i < 12; ++i) {
+      co_await append_sound(*log, make_batch(std::string(100, 'x'), 1, now_ms));
+    }
+    const auto by_size = co_await log->apply_retention();
+    EXPECT_GT(*by_size, 0u);
+    EXPECT_GE(log->size_bytes(), 700u);
+    const Offset start = log->log_start_offset();
+    EXPECT_GT(start, Offset{0});
+    const auto gone = co_await log->read(Offset{0}, Offset{99}, {});
+    EXPECT_EQ(gone.error().code, Errc::offset_out_of_range);
+
+    const Result<void> advanced = co_await log->advance_start(start + 1);
+    EXPECT_TRUE(advanced.has_value());
+    const auto above = co_await log->advance_start(log->log_end_offset() + 1);
+    EXPECT_EQ(above.error().code, Errc::offset_out_of_range);
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+
+    config.retention_ms = 1'000;
+    log = co_await open_sound(context, config);
+    EXPECT_EQ(log->log_start_offset(), start + 1);
+    EXPECT_THAT(log->recovery().findings, IsEmpty());
+    co_await context.shard().sleep_for_ms(3'000);
+    const auto by_time = co_await log->apply_retention();
+    EXPECT_GT(*by_time, 0u);
+    EXPECT_EQ(log->log_start_offset(), Offset{12});
+    EXPECT_EQ(log->segment_count(), 1u);
+    co_await append_sound(*log, make_batch("again"));
+    const Result<void> closed_again = co_await log->close();
+    EXPECT_TRUE(closed_again.has_value());
+    log = co_await open_sound(context, config);
+    EXPECT_EQ(log->log_start_offset(), Offset{12});
+    EXPECT_EQ(log->log_end_offset(), Offset{13});
+    EXPECT_THAT(log->recovery().findings, IsEmpty());
+    const Result<void> closed_last = co_await log->close();
+    EXPECT_TRUE(closed_last.has_value());
+  });
+}
+
+TEST_F(LogBehaviour, TruncatedSuffixIsGoneAndAppendsGoOnThere) {
+  config_.segment_bytes = 300;
+  for (const std::int64_t keep : {0, 1, 5, 9}) {
+    SCOPED_TRACE(keep);
+    run(
+        [](LogContext& context, LogConfig config, std::int64_t kept) -> Task<void> {
+          std::unique_ptr<Log> log = co_await open_sound(context, config);
+          const std::int64_t have = log->log_end_offset().value();
+          for (std::int64_t i = have; i < 10; ++i) {
+            co_await append_sound(*log, make_batch(std::string(90, 'x')));
+          }
+          const Result<void> cut = co_await log->truncate_suffix(Offset{kept});
+          EXPECT_TRUE(cut.has_value());
+          EXPECT_EQ(log->log_end_offset(), Offset{kept});
+          const auto appended = co_await append(*log, make_batch("new"));
+          EXPECT_EQ(appended->base_offset, Offset{kept});
+          const auto seen = co_await test::read_all(*log, 10'000);
+          EXPECT_TRUE(seen.has_value());
+          const Result<void> closed = co_await log->close();
+          EXPECT_TRUE(closed.has_value());
+          log = co_await open_sound(context, config);
+          EXPECT_EQ(log->log_end_offset(), Offset{kept + 1});
+          EXPECT_THAT(log->recovery().findings, IsEmpty());
+          const auto again = co_await test::read_all(*log, 10'000);
+          EXPECT_TRUE(again && *again == *seen);
+          const Result<void> closed_again = co_await log->close();
+          EXPECT_TRUE(closed_again.has_value());
+        },
+        keep);
+  }
+}
+
+TEST_F(LogBehaviour, RefusesAnotherLogsDirectoryAndAMissingOne) {
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    co_await append_sound(*log, make_batch("a"));
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+    LogIdentity other = test::kIdentity;
+    other.partition = 4;
+    const auto refused = co_await Log::open(context, kDir, other, config, {});
+    EXPECT_EQ(refused.error().code, Errc::corrupt);
+    const auto missing = co_await Log::open(context, "nowhere-0", test::kIdentity, config,
+                                            {.recovery_point = Offset{7}});
+    EXPECT_EQ(missing.error().code, Errc::corrupt);
+  });
+}
+
+TEST_F(LogBehaviour, RemovedLogLeavesNothing) {
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    co_await append_sound(*log, make_batch("a"));
+    const Result<void> removed = co_await log->remove();
+    EXPECT_TRUE(removed.has_value());
+  });
+  EXPECT_THAT(node_.disk().files(), IsEmpty());
+}
+
+TEST_F(LogBehaviour, DirectoryKnowsItsOriginAndItsStop) {
+  run([](LogContext& context, LogConfig) -> Task<void> {
+    io::Shard& shard = context.shard();
+    for (int round = 0; round < 3; ++round) {
+      auto opened = co_await DataDirectory::open(shard, "data/a");
+      EXPECT_TRUE(opened.has_value());
+      DataDirectory& directory = **opened;
+      const auto taken = co_await DataDirectory::open(shard, "data/a");
+      EXPECT_EQ(taken.error().code, Errc::locked);
+      EXPECT_EQ(directory.scan().origin,
+                round == 0 ? DirectoryOrigin::empty : DirectoryOrigin::keelson);
+      EXPECT_EQ(directory.scan().clean_stop, round == 1);
+      EXPECT_EQ(directory.hints_for("a-b-7").recovery_point.has_value(), round > 0);
+      const Result<void> claimed = co_await directory.claim({"cluster", 1, "AAAA"});
+      EXPECT_TRUE(claimed.has_value());
+      const Result<void> serving = co_await directory.begin_serving();
+      EXPECT_TRUE(serving.has_value());
+      if (round > 0) continue;
+      const Result<void> finished =
+          co_await directory.finish({{"a-b-7", {Offset{5}, Offset{2}, Offset{4}, false}}});
+      EXPECT_TRUE(finished.has_value());
+    }
+  });
+  EXPECT_EQ(parse_log_name("a-b-7")->topic, "a-b");
+  EXPECT_FALSE(parse_log_name("a-07"));
+  EXPECT_FALSE(parse_log_name("a-7.0123-delete"));
+}
+
+}  // namespace
+}  // namespace keelson::engine::log
