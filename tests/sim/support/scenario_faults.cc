@@ -110,6 +110,7 @@ void Scenario::lose_power() {
   say("power cut");
   broker_->power_cut();
   ++crashes_;
+  world_.run_for(2 * kMillisecond);  // answers that were on the wire
   lose_relaxed();
 }
 
@@ -124,6 +125,7 @@ void Scenario::end_process() {
     if (sync_failed_) {
       // What a failed sync dropped may be gone from the cache as well.
       if (rng_.coin()) broker_->node().disk().drop_cache();
+      world_.run_for(2 * kMillisecond);
       lose_relaxed();
     }
   } else {
