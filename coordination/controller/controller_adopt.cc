@@ -21,6 +21,8 @@ using engine::Task;
 
 namespace {
 
+constexpr int kAttemptsMax = 16;
+
 /// Kafka goes on from its own last producer id when it is given the directory back, and would take
 /// a new producer with an id of ours for the one that its snapshots know. So ours begin far above
 /// all that it will ever give, and still where every language has whole numbers.
@@ -79,8 +81,8 @@ void ControllerStandard::drop_unstored(TopicPointer topic, AdoptionPlan& plan) {
             {.key = keys_.creating(topic->id), .value = std::nullopt}});
   plan.end_commit();  // the name may come again
   for (std::size_t p = 0; p < topic->partitions.size(); ++p) {
-    plan.add({{.key = keys_.partition(topic->id, static_cast<std::int32_t>(p)),
-               .value = std::nullopt}});
+    plan.add(
+        {{.key = keys_.partition(topic->id, static_cast<std::int32_t>(p)), .value = std::nullopt}});
   }
   state_.remove_topic(topic->id);
 }
@@ -93,8 +95,7 @@ void ControllerStandard::put_topic(TopicPointer topic, AdoptionPlan& plan) {
   }
   plan.add({{.key = keys_.topic_name(topic->name), .value = encode(topic->id)},
             {.key = keys_.topic(topic->id),
-             .value =
-                 encode(TopicValue{topic->name, topic->internal, count, topic->settings})}});
+             .value = encode(TopicValue{topic->name, topic->internal, count, topic->settings})}});
   state_.remove_topic(topic->id);
   state_.add_topic(TopicEntry{std::move(topic), 0, 0});
 }
@@ -137,8 +138,7 @@ ControllerStandard::TopicPointer ControllerStandard::merge_adopted(
 }
 
 void ControllerStandard::plan_adopted_topics(const AdoptedMetadata& found,
-                                             std::int64_t known_position,
-                                             AdoptionPlan& plan) {
+                                             std::int64_t known_position, AdoptionPlan& plan) {
   for (const engine::Uuid& id : found.removed_topics) {
     const auto topic = state_.topics.find(id);
     if (topic == state_.topics.end() || has_stored_log(id)) continue;
@@ -149,8 +149,8 @@ void ControllerStandard::plan_adopted_topics(const AdoptedMetadata& found,
     const bool countable = !topic.partitions.empty() && topic.partitions.begin()->first >= 0 &&
                            topic.partitions.rbegin()->first < kPartitionsPerTopicMax;
     if (!legal || !countable || topic.name == "__cluster_metadata") {
-      log(engine::LogLevel::warning, concat("a topic of Kafka's with id ",
-                                            engine::to_string(topic.id), " is passed over"));
+      log(engine::LogLevel::warning,
+          concat("a topic of Kafka's with id ", engine::to_string(topic.id), " is passed over"));
       continue;
     }
     const auto named = state_.names.find(collision_key(topic.name));
@@ -169,8 +169,7 @@ void ControllerStandard::plan_adopted_topics(const AdoptedMetadata& found,
 }
 
 void ControllerStandard::plan_adopted_settings(const AdoptedMetadata& found,
-                                               std::int64_t known_position,
-                                               AdoptionPlan& plan) {
+                                               std::int64_t known_position, AdoptionPlan& plan) {
   const SettingLayers layers{.fixed = &parts_.settings};
   const auto take = [&](ConfigResource resource, const std::string& name,
                         const AdoptedMetadata::Settings& theirs, SettingsEntry& entry,
@@ -209,49 +208,61 @@ void ControllerStandard::plan_adopted_settings(const AdoptedMetadata& found,
   }
 }
 
-Task<ApiResult<void>> ControllerStandard::write_adopted(AdoptionPlan plan) {
+Task<Result<void>> ControllerStandard::write_adopted(AdoptionPlan plan) {
   for (std::vector<KeyWrite>& writes : plan.take()) {
     std::vector<Compare> guard{{keys_.leader(), state_.leader_version}};
     const Result<KeyVersion> written =
         co_await parts_.coordinator.commit(std::move(guard), std::move(writes));
-    if (!written) {
-      co_return refuse(ApiErrc::kafka_storage_error,
-                       concat("what another broker left cannot be taken over: ",
-                              engine::to_string(written.error().code), "; start again"));
-    }
+    if (!written) co_return std::unexpected(written.error());
   }
-  co_return ApiResult<void>{};
+  co_return Result<void>{};
 }
 
-Task<ApiResult<void>> ControllerStandard::take_over_adopted() {
-  const bool due = state_.adopted.version != 0 && state_.adopted.value == 0;
-  const std::int64_t known = due ? -1 : std::max<std::int64_t>(state_.adopted.value - 1, 0);
-  const Result<std::optional<AdoptedMetadata>> read =
-      co_await parts_.log_store.read_adopted(known);
-  if (!read) {
-    co_return refuse(ApiErrc::kafka_storage_error,
-                     concat("what another broker left cannot be read, errno ",
-                            read.error().sys_errno));
-  }
-  if (!*read) co_return ApiResult<void>{};
-  const AdoptedMetadata& found = **read;
-  for (const std::string& finding : found.findings) log(engine::LogLevel::warning, finding);
-
+ControllerStandard::AdoptionPlan ControllerStandard::plan_adoption(const AdoptedMetadata& found,
+                                                                   std::int64_t known_position) {
   AdoptionPlan plan;
-  plan_adopted_topics(found, known, plan);
-  plan_adopted_settings(found, known, plan);
-  plan.end_commit();
+  plan_adopted_topics(found, known_position, plan);
+  plan_adopted_settings(found, known_position, plan);
+  plan.end_commit();  // what says that all is done comes after all
   std::int64_t next_id = std::max(found.next_producer_id.value(), options_.first_producer_id);
   if (found.end_position > 0) next_id = std::max(next_id, kProducerIdsApart);
   if (next_id > state_.producer_ids.value) {
     plan.add({{.key = keys_.producer_ids(), .value = encode_number(next_id)}});
   }
   plan.add({{.key = keys_.adopted(), .value = encode_number(found.end_position + 1)}});
-  const ApiResult<void> written = co_await write_adopted(std::move(plan));
-  if (!written) co_return written;
+  return plan;
+}
+
+Task<ApiResult<void>> ControllerStandard::take_over_adopted() {
+  const bool due = state_.adopted.version != 0 && state_.adopted.value == 0;
+  const std::int64_t known = due ? -1 : std::max<std::int64_t>(state_.adopted.value - 1, 0);
+  const Result<std::optional<AdoptedMetadata>> read = co_await parts_.log_store.read_adopted(known);
+  if (!read) {
+    co_return refuse(
+        ApiErrc::kafka_storage_error,
+        concat("what another broker left cannot be read, errno ", read.error().sys_errno));
+  }
+  if (!*read) co_return ApiResult<void>{};
+  const AdoptedMetadata& found = **read;
+  for (const std::string& finding : found.findings) log(engine::LogLevel::warning, finding);
+
+  Result<void> written = engine::fail(engine::Errc::conflict);
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    written = co_await write_adopted(plan_adoption(found, known));
+    const ApiResult<void> again = co_await read_all();
+    if (!again) co_return again;
+    const bool decide_again = !written && (written.error().code == engine::Errc::conflict ||
+                                           written.error().code == engine::Errc::outcome_unknown);
+    if (!decide_again) break;
+  }
+  if (!written) {
+    co_return refuse(ApiErrc::kafka_storage_error,
+                     concat("what another broker left cannot be taken over: ",
+                            engine::to_string(written.error().code), "; start again"));
+  }
   log(engine::LogLevel::info, concat("took over ", found.topics.size(),
                                      " topics that another broker left in the data directory"));
-  co_return co_await read_all();
+  co_return ApiResult<void>{};
 }
 
 }  // namespace keelson::coordination
