@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
       add_check_config(program),
       add_doctor(program),
       add_plugin_list(program),
+      add_topic(program),
       add_log(program),
   };
   try {

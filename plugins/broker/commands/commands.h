@@ -23,5 +23,6 @@ Command add_check_config(CLI::App& program);
 Command add_doctor(CLI::App& program);
 Command add_plugin_list(CLI::App& program);
 Command add_log(CLI::App& program);
+Command add_topic(CLI::App& program);
 
 }  // namespace keelson::broker

@@ -55,6 +55,7 @@ class Broker:
         self.port = free_port()
         self.log_path = self.home / "broker.log"
         self.process = None
+        self.ended = True  # by us
 
     @property
     def address(self):
@@ -69,7 +70,7 @@ class Broker:
 
     def __exit__(self, kind, error, trace):
         try:
-            died = self.process is not None and self.process.poll() is not None
+            died = not self.ended and self.process.poll() is not None
             if kind is not None or died:
                 self.show_log()
             self.stop(check=kind is None)
@@ -93,6 +94,7 @@ class Broker:
             log.flush()
             self.process = process.start(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                          cwd=self.home)
+        self.ended = False
         if wait:
             self.wait_ready()
         return self
@@ -119,6 +121,7 @@ class Broker:
         """SIGTERM and wait. Raises where the broker is late or ends badly."""
         if self.process is None or self.process.poll() is not None:
             return
+        self.ended = True
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(STOP_S)
@@ -133,6 +136,7 @@ class Broker:
 
     def kill(self):
         """SIGKILL, as a crash of the process."""
+        self.ended = True
         self.process.kill()
         self.process.wait(30)
 

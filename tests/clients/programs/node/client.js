@@ -106,14 +106,14 @@ async function main() {
       headers: Object.entries(message.headers).map(([name, data]) => [name, base64(data)]),
     }) + '\n'))
   } else if (command === 'send-file') {
-    await producing(CompressionTypes.GZIP, true, linesOf(rest[0]))
+    await producing(CompressionTypes.None, true, linesOf(rest[0]))
   } else {
     await consuming(Number(rest[0]), undefined,
       (partition, message) => write(Buffer.concat([message.value, Buffer.from('\n')])))
   }
 }
 
-main().catch((error) => {
+main().then(() => process.exit(0), (error) => {
   console.error(error)
   process.exit(1)
 })
