@@ -65,9 +65,8 @@ Task<Result<void>> Recovery::run() {
   if (changed_) {
     // What the manifest names is there: the file of a last segment that was begun just now, too.
     if (log_.segments_.back()->size_bytes == 0) {
-      Result<io::File> file =
-          co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
-                                  io::OpenFlags{.write = true, .create = true});
+      Result<io::File> file = co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
+                                                      io::OpenFlags{.write = true, .create = true});
       if (!file) co_return std::unexpected(file.error());
     }
     const Result<void> written = co_await log_.write_manifest(false);
@@ -180,10 +179,10 @@ Task<Result<void>> Recovery::check_identity() {
   co_return co_await log_.write_partition_metadata();
 }
 
-/// Kafka's compaction writes *.cleaned, renames them to *.swap from the last to the first, takes the
-/// segments that they replace away, and gives them their names. So: with a *.cleaned, the *.swap at
-/// or above the first of those are not all of it, and what they would replace is whole. Without
-/// one, each *.swap is the truth; what it replaces may be gone already.
+/// Kafka's compaction writes *.cleaned, renames them to *.swap from the last to the first, takes
+/// the segments that they replace away, and gives them their names. So: with a *.cleaned, the
+/// *.swap at or above the first of those are not all of it, and what they would replace is whole.
+/// Without one, each *.swap is the truth; what it replaces may be gone already.
 Task<Result<void>> Recovery::finish_replacement() {
   constexpr std::string_view kSwap = ".log.swap";
   constexpr std::string_view kCleaned = ".log.cleaned";
@@ -229,9 +228,9 @@ Task<Result<void>> Recovery::finish_replacement() {
 /// anything else needs.
 Task<Result<void>> Recovery::remove_leftovers() {
   for (const std::string& name : names_) {
-    const bool leftover =
-        name.ends_with(".deleted") || name.ends_with(".tmp") || name.ends_with(".cleaned") ||
-        (!manifest_ && name.ends_with("index.swap"));
+    const bool leftover = name.ends_with(".deleted") || name.ends_with(".tmp") ||
+                          name.ends_with(".cleaned") ||
+                          (!manifest_ && name.ends_with("index.swap"));
     if (!leftover) continue;
     const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
     if (!gone && gone.error().code != Errc::not_found) co_return gone;

@@ -125,7 +125,7 @@ TEST(KafkaMetadata, CountsWhatItDoesNotUnderstand) {
   EXPECT_EQ(fed({partition_record(0, 0)}).misunderstood(), 1u);  // of no topic
   EXPECT_EQ(fed({topic_record("t"), partition_record(-1, 0)}).misunderstood(), 1u);
   EXPECT_EQ(fed({{std::byte{1}, std::byte{0x80}}}).misunderstood(), 1u);  // a cut varint
-  EXPECT_EQ(fed({RecordWriter(99, 9).end()}).misunderstood(), 0u);   // none that is needed
+  EXPECT_EQ(fed({RecordWriter(99, 9).end()}).misunderstood(), 0u);        // none that is needed
 }
 
 TEST(KafkaMetadata, GoesOnFromASnapshot) {
