@@ -21,6 +21,8 @@ using engine::Task;
 
 namespace {
 
+constexpr int kAttemptsMax = 16;
+
 /// Kafka goes on from its own last producer id when it is given the directory back, and would take
 /// a new producer with an id of ours for the one that its snapshots know. So ours begin far above
 /// all that it will ever give, and still where every language has whole numbers.
@@ -206,18 +208,29 @@ void ControllerStandard::plan_adopted_settings(const AdoptedMetadata& found,
   }
 }
 
-Task<ApiResult<void>> ControllerStandard::write_adopted(AdoptionPlan plan) {
+Task<Result<void>> ControllerStandard::write_adopted(AdoptionPlan plan) {
   for (std::vector<KeyWrite>& writes : plan.take()) {
     std::vector<Compare> guard{{keys_.leader(), state_.leader_version}};
     const Result<KeyVersion> written =
         co_await parts_.coordinator.commit(std::move(guard), std::move(writes));
-    if (!written) {
-      co_return refuse(ApiErrc::kafka_storage_error,
-                       concat("what another broker left cannot be taken over: ",
-                              engine::to_string(written.error().code), "; start again"));
-    }
+    if (!written) co_return std::unexpected(written.error());
   }
-  co_return ApiResult<void>{};
+  co_return Result<void>{};
+}
+
+ControllerStandard::AdoptionPlan ControllerStandard::plan_adoption(const AdoptedMetadata& found,
+                                                                   std::int64_t known_position) {
+  AdoptionPlan plan;
+  plan_adopted_topics(found, known_position, plan);
+  plan_adopted_settings(found, known_position, plan);
+  plan.end_commit();  // what says that all is done comes after all
+  std::int64_t next_id = std::max(found.next_producer_id.value(), options_.first_producer_id);
+  if (found.end_position > 0) next_id = std::max(next_id, kProducerIdsApart);
+  if (next_id > state_.producer_ids.value) {
+    plan.add({{.key = keys_.producer_ids(), .value = encode_number(next_id)}});
+  }
+  plan.add({{.key = keys_.adopted(), .value = encode_number(found.end_position + 1)}});
+  return plan;
 }
 
 Task<ApiResult<void>> ControllerStandard::take_over_adopted() {
@@ -233,21 +246,23 @@ Task<ApiResult<void>> ControllerStandard::take_over_adopted() {
   const AdoptedMetadata& found = **read;
   for (const std::string& finding : found.findings) log(engine::LogLevel::warning, finding);
 
-  AdoptionPlan plan;
-  plan_adopted_topics(found, known, plan);
-  plan_adopted_settings(found, known, plan);
-  plan.end_commit();
-  std::int64_t next_id = std::max(found.next_producer_id.value(), options_.first_producer_id);
-  if (found.end_position > 0) next_id = std::max(next_id, kProducerIdsApart);
-  if (next_id > state_.producer_ids.value) {
-    plan.add({{.key = keys_.producer_ids(), .value = encode_number(next_id)}});
+  Result<void> written = engine::fail(engine::Errc::conflict);
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    written = co_await write_adopted(plan_adoption(found, known));
+    const ApiResult<void> again = co_await read_all();
+    if (!again) co_return again;
+    const bool decide_again = !written && (written.error().code == engine::Errc::conflict ||
+                                           written.error().code == engine::Errc::outcome_unknown);
+    if (!decide_again) break;
   }
-  plan.add({{.key = keys_.adopted(), .value = encode_number(found.end_position + 1)}});
-  const ApiResult<void> written = co_await write_adopted(std::move(plan));
-  if (!written) co_return written;
+  if (!written) {
+    co_return refuse(ApiErrc::kafka_storage_error,
+                     concat("what another broker left cannot be taken over: ",
+                            engine::to_string(written.error().code), "; start again"));
+  }
   log(engine::LogLevel::info, concat("took over ", found.topics.size(),
                                      " topics that another broker left in the data directory"));
-  co_return co_await read_all();
+  co_return ApiResult<void>{};
 }
 
 }  // namespace keelson::coordination

@@ -123,7 +123,8 @@ class ControllerStandard final : public ClusterController {
   class AdoptionPlan;
   /// What another broker left in the log store, once, and again where it has served since.
   engine::Task<ApiResult<void>> take_over_adopted();
-  engine::Task<ApiResult<void>> write_adopted(AdoptionPlan plan);
+  AdoptionPlan plan_adoption(const AdoptedMetadata& found, std::int64_t known_position);
+  engine::Task<engine::Result<void>> write_adopted(AdoptionPlan plan);
   void plan_adopted_topics(const AdoptedMetadata& found, std::int64_t known_position,
                            AdoptionPlan& plan);
   void plan_adopted_settings(const AdoptedMetadata& found, std::int64_t known_position,

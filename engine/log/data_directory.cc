@@ -30,7 +30,16 @@ constexpr std::string_view kOurCleanStop = "{\"version\":0,\"brokerEpoch\":-1}";
 constexpr std::string_view kServing = "version=1\nstate=serving\n";
 constexpr std::string_view kStopped = "version=1\nstate=stopped\n";
 
-bool is_deleted_name(std::string_view name) { return name.ends_with("-delete"); }
+/// "<what is left of the log's name>.<32 hex digits>-delete", and nothing else: it will be emptied.
+bool is_deleted_name(std::string_view name) {
+  constexpr std::string_view kEnding = "-delete";
+  constexpr std::size_t kDigits = 32;
+  if (!name.ends_with(kEnding)) return false;
+  name.remove_suffix(kEnding.size());
+  if (name.size() < kDigits + 2 || name[name.size() - kDigits - 1] != '.') return false;
+  return name.substr(name.size() - kDigits).find_first_not_of("0123456789abcdef") ==
+         std::string_view::npos;
+}
 
 class Directory final : public DataDirectory {
  public:

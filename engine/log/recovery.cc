@@ -38,6 +38,10 @@ Task<Result<void>> Recovery::run() {
   }
   const Result<void> identity = co_await check_identity();
   if (!identity) co_return identity;
+  if (!manifest_) {
+    const Result<void> replaced = co_await finish_replacement();
+    if (!replaced) co_return replaced;
+  }
   const Result<void> tidied = co_await remove_leftovers();
   if (!tidied) co_return tidied;
   const Result<void> loaded = co_await (manifest_ ? load_listed() : adopt());
@@ -175,12 +179,58 @@ Task<Result<void>> Recovery::check_identity() {
   co_return co_await log_.write_partition_metadata();
 }
 
+/// Kafka's compaction writes *.cleaned, renames them to *.swap from the last to the first, takes
+/// the segments that they replace away, and gives them their names. So: with a *.cleaned, the
+/// *.swap at or above the first of those are not all of it, and what they would replace is whole.
+/// Without one, each *.swap is the truth; what it replaces may be gone already.
+Task<Result<void>> Recovery::finish_replacement() {
+  constexpr std::string_view kSwap = ".log.swap";
+  constexpr std::string_view kCleaned = ".log.cleaned";
+  std::map<Offset, std::string> swaps;
+  std::optional<Offset> first_cleaned;
+  for (const std::string& name : names_) {
+    for (const std::string_view ending : {kSwap, kCleaned}) {
+      if (!name.ends_with(ending)) continue;
+      const std::optional<Offset> base =
+          parse_segment_stem(std::string_view(name).substr(0, name.size() - ending.size()));
+      if (!base) continue;
+      if (ending == kSwap) {
+        swaps[*base] = name;
+      } else if (!first_cleaned || *base < *first_cleaned) {
+        first_cleaned = *base;
+      }
+    }
+  }
+  for (const auto& [base, name] : swaps) {
+    const std::string path = log_.dir_ + "/" + name;
+    if (first_cleaned && base >= *first_cleaned) {
+      const Result<void> gone = co_await io::unlink(shard_, path);
+      if (!gone) co_return gone;
+      continue;
+    }
+    const std::string final_name = segment_stem(base) + std::string(kLogEnding);
+    if (logs_.contains(base)) {
+      const Result<void> aside = co_await set_aside(final_name, "a compaction replaced it");
+      if (!aside) co_return aside;
+    }
+    log_.find(concat(name, " takes its place: a compaction was interrupted"));
+    const Result<void> renamed =
+        co_await io::rename(shard_, path, concat(log_.dir_, "/", final_name));
+    if (!renamed) co_return renamed;
+    names_.insert(final_name);
+    logs_[base] = final_name;
+  }
+  if (swaps.empty()) co_return Result<void>{};
+  co_return co_await io::sync_dir(shard_, log_.dir_);
+}
+
 /// Files that an interrupted deletion, replacement or compaction left. None holds records that
 /// anything else needs.
 Task<Result<void>> Recovery::remove_leftovers() {
   for (const std::string& name : names_) {
-    const bool leftover =
-        name.ends_with(".deleted") || name.ends_with(".tmp") || name.ends_with(".cleaned");
+    const bool leftover = name.ends_with(".deleted") || name.ends_with(".tmp") ||
+                          name.ends_with(".cleaned") ||
+                          (!manifest_ && name.ends_with("index.swap"));
     if (!leftover) continue;
     const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
     if (!gone && gone.error().code != Errc::not_found) co_return gone;

@@ -38,6 +38,7 @@ class Recovery {
   Task<Result<void>> make_new();
   Task<Result<void>> read_manifest();
   Task<Result<void>> check_identity();
+  Task<Result<void>> finish_replacement();
   Task<Result<void>> remove_leftovers();
   Task<Result<void>> set_aside_unknown();
   Task<Result<void>> set_aside(std::string name, std::string_view why);

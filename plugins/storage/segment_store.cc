@@ -209,9 +209,6 @@ Task<Result<Log*>> SegmentStore::open_log(Shard& owner, std::string topic, Parti
     mine.unclean = true;
     co_return std::unexpected(log.error());
   }
-  for (const std::string& finding : (*log)->recovery().findings) {
-    owner.logger().write(LogLevel::warning, "storage", concat(name, ": ", finding));
-  }
   Log* const opened = log->get();
   mine.logs.emplace(key, ShardLogs::Held{name, std::move(*log)});
   co_return opened;

@@ -28,6 +28,11 @@ class ListedLogs final : public LogStore {
     co_return logs.erase(key) == 1 ? engine::Result<void>{} : engine::fail(engine::Errc::not_found);
   }
   engine::Task<engine::Result<LogDirInfo>> dir_info() override { co_return LogDirInfo{}; }
+  engine::Task<engine::Result<std::optional<AdoptedMetadata>>> read_adopted(
+      std::int64_t known_position) override {
+    if (adopted && adopted->end_position > known_position) co_return adopted;
+    co_return std::optional<AdoptedMetadata>{};
+  }
 
   /// What a restart finds.
   void scan() {
@@ -36,6 +41,7 @@ class ListedLogs final : public LogStore {
   }
 
   std::map<PartitionKey, std::string> logs;
+  std::optional<AdoptedMetadata> adopted;  // left by another broker
 
  private:
   std::vector<StoredLog> stored_;
