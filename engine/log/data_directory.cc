@@ -87,10 +87,16 @@ class Directory final : public DataDirectory {
 Task<Result<void>> Directory::start() {
   const Result<void> made = co_await make_path(path_);
   if (!made) co_return made;
+  const Result<io::FileStat> lock_before = co_await io::stat(shard_, path_of(kLockName));
   const Result<void> locked = co_await take_lock();
   if (!locked) co_return locked;
   const Result<void> looked = co_await look_around();
   if (!looked) co_return looked;
+  if (scan_.origin == DirectoryOrigin::foreign && !lock_before) {
+    // Nobody serves it, and it stays as it was.
+    const Result<void> gone = co_await io::unlink(shard_, path_of(kLockName));
+    if (!gone) co_return gone;
+  }
   Result<std::map<std::string, Offset>> recovery = co_await read_checkpoint(kRecoveryName);
   if (!recovery) co_return std::unexpected(recovery.error());
   recovery_points_ = std::move(*recovery);

@@ -142,8 +142,7 @@ Task<void> Dump::dump_file(std::string path) {
   dump_side_file(name, *content);
 }
 
-// --- batches
-// --------------------------------------------------------------------------------------
+// --- batches ------------------------------------------------------------
 
 Task<void> Dump::dump_segment(std::string path) {
   const Result<engine::io::FileStat> stat = co_await engine::io::stat(shard_, path);
@@ -221,8 +220,7 @@ Task<void> Dump::dump_records(engine::io::File& file, BatchHeader header,
   }
 }
 
-// --- side files
-// -----------------------------------------------------------------------------------
+// --- side files ------------------------------------------------------------
 
 Task<void> Dump::dump_entries(std::string path) {
   const std::string dir = engine::io::parent_of(path);

@@ -180,6 +180,15 @@ TEST_F(Verify, FindsAFlippedBitInRecordsWithoutIntegrityEntries) {
   EXPECT_EQ(summary_->batches, static_cast<std::uint64_t>(kBatches) - 1);
 }
 
+TEST_F(Verify, FindsBytesBetweenBatchesAndEveryBatchBehindThem) {
+  fs::remove(file("keelson.manifest"));
+  std::string content = read_file(logs_.back());
+  content.insert(position_of(logs_.size() - 1, 1), "no batch");
+  write_file(logs_.back(), content);
+  expect_finding(FindingKind::batch);
+  EXPECT_EQ(summary_->batches, static_cast<std::uint64_t>(kBatches));
+}
+
 // The checksum of a batch covers neither its base offset, nor its epoch.
 TEST_F(Verify, FindsFlippedBitsThatNoBatchChecksumCovers) {
   flip(logs_[1], position_of(1, 1) + 15);  // leader epoch

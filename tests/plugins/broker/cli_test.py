@@ -255,6 +255,26 @@ class CliTest(unittest.TestCase):
         self.fails(2, "is not there", "log", "dump", self.dir / "absent")
         self.fails(2, "no data directory", "log", "verify", self.dir)
 
+    # --- completions ---
+
+    def test_completions_know_every_command(self):
+        for shell in ("bash", "zsh", "fish"):
+            done = keelson("completions", shell)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for word in ("topic", "describe", "bootstrap-server", "verify"):
+                self.assertIn(word, done.stdout, shell)
+            program = shutil.which(shell)
+            if program:
+                checked = subprocess.run([program, "-n"], input=done.stdout, text=True,
+                                         capture_output=True)
+                self.assertEqual(checked.returncode, 0, checked.stderr)
+        script = keelson("completions", "bash").stdout
+        ask = script + "COMP_WORDS=(keelson topic cr); COMP_CWORD=2; _keelson; echo ${COMPREPLY[@]}"
+        done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True)
+        self.assertEqual(done.stdout, "create\n")
+        self.assertIn(".SS keelson log verify", keelson("completions", "man").stdout)
+        self.fails(2, "", "completions", "tcsh")
+
     # --- serve ---
 
     def test_second_start_and_port_in_use(self):
@@ -277,6 +297,7 @@ class CliTest(unittest.TestCase):
         foreign.mkdir()
         (foreign / "letter.txt").write_text("text")
         self.fails(1, "not a broker's", "serve", "--data", foreign, "--listen", "127.0.0.1:0")
+        self.assertEqual(os.listdir(foreign), ["letter.txt"])
         self.assertEqual((foreign / "letter.txt").read_text(), "text")
 
     def test_configuration_that_cannot_be(self):
