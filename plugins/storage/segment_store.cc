@@ -235,7 +235,8 @@ Task<Result<void>> SegmentStore::make_way(std::string name, engine::Uuid id) {
   const bool free = co_await checkpoint_lock_.take(1);
   assert(free);
   Result<void> written;
-  if (checkpointed_.contains(name)) written = co_await write_checkpoints();
+  const bool may_name = !checkpoints_are_ours_ || checkpointed_.contains(name);
+  if (may_name) written = co_await write_checkpoints();
   checkpoint_lock_.give(1);
   co_return written;
 }
@@ -246,6 +247,7 @@ Task<Result<void>> SegmentStore::write_checkpoints() {
   for (const auto& [name, checkpoint] : checkpoints) checkpointed_.insert(name);
   const Result<void> written = co_await directory_->write_checkpoints(checkpoints);
   if (!written) co_return written;
+  checkpoints_are_ours_ = true;
   std::erase_if(checkpointed_,
                 [&](const std::string& name) { return !checkpoints.contains(name); });
   co_return written;

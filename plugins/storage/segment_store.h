@@ -77,6 +77,7 @@ class SegmentStore final : public LogStore {
   // First shard only. Whoever writes checkpoints holds the lock from before it asks the logs.
   engine::io::Semaphore checkpoint_lock_;
   std::set<std::string> checkpointed_;  // logs that the directory's checkpoints may name
+  bool checkpoints_are_ours_ = false;   // until the first write they may name any log
 };
 
 }  // namespace keelson::storage

@@ -8,7 +8,6 @@ namespace keelson::test {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 using Promise = History::Promise;
@@ -157,6 +156,19 @@ TEST(SimHistory, FindsALogStartNobodyAskedFor) {
   EXPECT_THAT(history.violations(), IsEmpty());
   history.told("p", {}, 2, 2);
   EXPECT_THAT(history.violations(), ElementsAre(StartsWith("H1")));
+}
+
+TEST(SimHistory, OnlyAnAnsweredDeletionOutlivesACrash) {
+  History history = three_sent();
+  history.deleting_below("p", 2);
+  history.start_moved("p", {}, 1);
+  history.told_start("p", {}, 2);
+  history.crashed();
+  history.told_start("p", history.floors("p"), 1);
+  EXPECT_THAT(history.violations(), IsEmpty());
+  history.crashed();
+  history.told_start("p", history.floors("p"), 0);
+  EXPECT_THAT(history.violations(), ElementsAre(StartsWith("H6")));
 }
 
 TEST(SimHistory, DeletedRecordsAreNotMissed) {

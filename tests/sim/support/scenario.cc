@@ -246,6 +246,8 @@ void Scenario::heal() {
   if (disk_failed_ && broker_->is_running()) {
     broker_->kill();
     ++crashes_;
+    world_.run_for(2 * kMillisecond);
+    load_->history.crashed();
     disk_failed_ = false;
     if (std::exchange(sync_failed_, false)) lose_relaxed();
     bring_up();
