@@ -91,7 +91,7 @@ class Describer {
   /// The settings of `table` that are asked for, in its order.
   template <class Table>
   static std::vector<const SettingDef*> select(const Asked& asked, const Table& table) {
-    // Null and an empty list both ask for all (source: Kafka 4.3.1, ConfigHelper).
+    // Null and an empty list both ask for all (source: Kafka 4.3.1, ConfigHelperUtils).
     const bool all = !asked.configuration_keys || asked.configuration_keys->empty();
     std::set<std::string_view> wanted;  // of names that exist: its size is not the client's
     if (!all) {
