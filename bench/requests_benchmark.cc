@@ -1,5 +1,5 @@
-// What one request costs in memory: allocations, bytes allocated and bytes copied by the broker
-// from the decoded frame to the encoded answer, over the reference plugins on a simulated machine.
+// What one request costs in memory: allocations and bytes allocated by the broker
+// from the frame to the encoded answer, over the reference plugins on a simulated machine.
 //   requests_benchmark
 // Counts are exact and repeat; times would tell of the simulation and are not shown.
 #include <cstdio>

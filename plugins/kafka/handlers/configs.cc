@@ -40,6 +40,7 @@ DescribedSetting describe(const SettingDef& definition, EffectiveSetting effecti
   DescribedSetting described;
   described.name = name;
   described.is_sensitive = definition.is_sensitive();
+  described.value = std::nullopt;  // as Kafka shows a secret, set or not
   if (!described.is_sensitive) described.value = std::move(effective.value);
   described.read_only = read_only;
   described.config_source = static_cast<std::int8_t>(effective.source);
@@ -48,7 +49,7 @@ DescribedSetting describe(const SettingDef& definition, EffectiveSetting effecti
     for (SettingCandidate& candidate : effective.candidates) {
       auto& synonym = described.synonyms.emplace_back();
       synonym.name = std::move(candidate.name);
-      synonym.value = std::move(candidate.value);
+      if (!described.is_sensitive) synonym.value = std::move(candidate.value);
       synonym.source = static_cast<std::int8_t>(candidate.source);
     }
   }
@@ -90,8 +91,10 @@ class Describer {
   /// The settings of `table` that are asked for, in its order.
   template <class Table>
   static std::vector<const SettingDef*> select(const Asked& asked, const Table& table) {
+    // Null and an empty list both ask for all (source: Kafka 4.3.1, ConfigHelperUtils).
+    const bool all = !asked.configuration_keys || asked.configuration_keys->empty();
     std::set<std::string_view> wanted;  // of names that exist: its size is not the client's
-    if (asked.configuration_keys) {
+    if (!all) {
       std::set<std::string_view> known;
       for (const SettingDef& definition : table) known.insert(definition.name);
       for (const std::string_view key : *asked.configuration_keys) {
@@ -100,7 +103,7 @@ class Describer {
     }
     std::vector<const SettingDef*> selected;
     for (const SettingDef& definition : table) {
-      if (!asked.configuration_keys || wanted.contains(definition.name)) {
+      if (all || wanted.contains(definition.name)) {
         selected.push_back(&definition);
       }
     }

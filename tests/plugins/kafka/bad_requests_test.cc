@@ -348,6 +348,20 @@ TEST_F(BadRequests, HugeNamesAreAnswered) {
   EXPECT_EQ(create(std::move(topic)), ApiErrc::invalid_config);
 }
 
+// Neither as a value nor as a synonym.
+TEST(Secrets, AreNeverDescribed) {
+  BrokerWorld broker(1, {"delegation.token.secret.key=hunter2"});
+  DescribeConfigsRequest request;
+  auto& resource = request.resources.emplace_back();
+  resource.resource_type = 4;
+  resource.resource_name = "1";
+  request.include_synonyms = true;
+  request.include_documentation = true;
+  const std::string bytes = BrokerWorld::flat(broker.raw(BrokerWorld::encode(request, 4)).bytes);
+  EXPECT_NE(bytes.find("delegation.token.secret.key"), std::string::npos);
+  EXPECT_EQ(bytes.find("hunter2"), std::string::npos);
+}
+
 // A request that repeats itself gets each answer once: its answer stays in proportion.
 TEST_F(BadRequests, RepetitionsAreAnsweredOnce) {
   MetadataRequest metadata;
