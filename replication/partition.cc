@@ -83,9 +83,11 @@ Task<FetchAnswer> read_fetched(Partition& partition, FetchPartition wanted, bool
 
   answer.diverging = find_divergence(partition, wanted);
   const Offset below = partition.readable_below(read_committed);
-  if (wanted.offset < log.log_start_offset() || wanted.offset > log.log_end_offset()) {
+  if (answer.diverging) {
+    // Where the reader is means nothing here: it goes back to what is common first.
+  } else if (wanted.offset < log.log_start_offset() || wanted.offset > log.log_end_offset()) {
     answer.error = ApiErrc::offset_out_of_range;
-  } else if (!answer.diverging && wanted.offset < below) {
+  } else if (wanted.offset < below) {
     Result<engine::log::ReadResult> read = co_await log.read(wanted.offset, below, limits);
     if (!read) {
       answer.error = to_api_error(read.error());

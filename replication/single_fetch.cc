@@ -1,5 +1,6 @@
 // The fetch side of SingleReplicator: one pass over the shards, and the long poll.
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <utility>
 
@@ -22,14 +23,15 @@ struct SingleReplicator::FetchWait {
     engine::Offset seen_high_watermark;
   };
   struct Sleeper {
-    explicit Sleeper(Shard& shard) : wake(shard) {}
+    explicit Sleeper(Shard& shard) : shard(shard), wake(shard) {}
+    Shard& shard;
     Event wake;  // the owner shard's thread only, as all of this
     std::vector<Watched> watched;
   };
 
   explicit FetchWait(Shard& home) : woken(home) {}
-  Event woken;                                     // home
-  std::vector<std::unique_ptr<Sleeper>> by_shard;  // null where nothing is watched
+  Event woken;  // home
+  std::vector<std::unique_ptr<Sleeper>> sleepers;
 };
 
 namespace {
@@ -51,23 +53,24 @@ struct Watch {
 
 }  // namespace
 
-Task<void> SingleReplicator::fetch_on(std::uint32_t shard, FetchCall& call, const Indexes& indexes,
+Task<void> SingleReplicator::fetch_on(const Share& share, FetchCall& call,
                                       std::vector<FetchAnswer>& answers, std::int64_t& bytes_left,
                                       bool& nothing_yet) {
-  for (const std::size_t index : indexes) {
-    const FetchPartition& wanted = call.partitions[index];
-    FetchAnswer& answer = answers[index];
-    Partition* const partition = state_of(shard).find(wanted.key);
+  ShardState& state = state_of(share.shard);
+  for (std::size_t i = 0; i < share.count; ++i) {
+    const FetchPartition& wanted = call.partitions[share[i]];
+    FetchAnswer& answer = answers[share[i]];
+    Partition* const partition = state.find(wanted.key);
     if (partition == nullptr || !partition->gate().enter()) {
       answer = {};
-      answer.error = ApiErrc::unknown_topic_or_partition;
+      answer.error = state.reason_missing(wanted.key);
       continue;
     }
     const Gate::Pass pass(partition->gate());
     engine::log::ReadLimits limits;
     limits.bytes_max = static_cast<std::uint64_t>(
         std::max<std::int64_t>(0, std::min<std::int64_t>(bytes_left, wanted.bytes_max)));
-    limits.at_least_one_batch = nothing_yet && wanted.bytes_max > 0;
+    limits.at_least_one_batch = nothing_yet;
     answer =
         co_await read_fetched(*partition, wanted, call.read_committed, call.zstd_allowed, limits);
     const std::size_t bytes = engine::total_bytes(answer.records);
@@ -78,17 +81,14 @@ Task<void> SingleReplicator::fetch_on(std::uint32_t shard, FetchCall& call, cons
 
 /// True where the answer should go out now: enough bytes, an error, or a diverging epoch.
 Task<bool> SingleReplicator::fetch_once(Shard& home, FetchCall& call,
-                                        const std::vector<Indexes>& by_shard,
+                                        const std::vector<Share>& shares,
                                         std::vector<FetchAnswer>& answers) {
   std::int64_t bytes_left = call.bytes_max;
   bool nothing_yet = true;
   // One shard after the other: each is given what the ones before it left of the limit.
-  for (std::uint32_t shard = 0; shard < by_shard.size(); ++shard) {
-    if (by_shard[shard].empty()) continue;
-    const auto work = [&, shard] {
-      return fetch_on(shard, call, by_shard[shard], answers, bytes_left, nothing_yet);
-    };
-    co_await call_on(home, parts_.shards.at(shard), work);
+  for (const Share& share : shares) {
+    const auto work = [&] { return fetch_on(share, call, answers, bytes_left, nothing_yet); };
+    co_await call_on(home, parts_.shards.at(share.shard), work);
   }
   std::int64_t bytes = 0;
   bool settled = false;
@@ -96,77 +96,78 @@ Task<bool> SingleReplicator::fetch_once(Shard& home, FetchCall& call,
     bytes += static_cast<std::int64_t>(engine::total_bytes(answer.records));
     settled |= answer.error != ApiErrc::none || answer.diverging.has_value();
   }
-  co_return settled || bytes >= call.min_bytes;
+  // More than bytes_max never comes together, so nobody waits for it.
+  co_return settled || bytes >= std::min(call.min_bytes, std::max(0, call.bytes_max));
 }
 
-Task<void> SingleReplicator::wait_on(std::uint32_t shard, std::shared_ptr<FetchWait> wait) {
-  FetchWait::Sleeper& sleeper = *wait->by_shard[shard];
-  std::vector<std::unique_ptr<Watch>> watches;
-  watches.reserve(sleeper.watched.size());
+Task<void> SingleReplicator::wait_on(std::size_t index, std::shared_ptr<FetchWait> wait) {
+  FetchWait::Sleeper& sleeper = *wait->sleepers[index];
+  ShardState& state = state_of(sleeper.shard.index());
+  std::deque<Watch> watches;
   for (const FetchWait::Watched& watched : sleeper.watched) {
-    Partition* const partition = state_of(shard).find(watched.key);
+    if (sleeper.wake.is_set()) break;
+    Partition* const partition = state.find(watched.key);
+    // A log that failed is watched like any other: nothing will come, and to be woken at once
+    // would turn the wait into a busy loop.
     if (partition == nullptr || partition->high_watermark() > watched.seen_high_watermark ||
-        partition->log().failure() || !partition->gate().enter()) {
+        !partition->gate().enter()) {
       sleeper.wake.set();  // it moved between the read and now
       break;
     }
-    watches.push_back(std::make_unique<Watch>(*partition, sleeper.wake));
-    partition->log().moved().subscribe(watches.back()->relay);
+    Watch& watch = watches.emplace_back(*partition, sleeper.wake);
+    partition->log().moved().subscribe(watch.relay);
   }
   co_await sleeper.wake.wait();
 }
 
-Task<void> SingleReplicator::wait_from(Shard& home, std::uint32_t shard,
+Task<void> SingleReplicator::wait_from(Shard& home, std::size_t index,
                                        std::shared_ptr<FetchWait> wait) {
-  const auto work = [this, shard, wait] { return wait_on(shard, wait); };
-  co_await call_on(home, parts_.shards.at(shard), work);
+  const auto work = [this, index, wait] { return wait_on(index, wait); };
+  co_await call_on(home, wait->sleepers[index]->shard, work);
   wait->woken.set();
 }
 
-Task<void> SingleReplicator::cancel_on(Shard& home, Shard& shard, std::shared_ptr<FetchWait> wait) {
+Task<void> SingleReplicator::cancel_on(Shard& home, std::size_t index,
+                                       std::shared_ptr<FetchWait> wait) {
   struct Work {
-    static Task<void> run(FetchWait& wait, std::uint32_t index) {
-      wait.by_shard[index]->wake.set();
+    static Task<void> run(FetchWait::Sleeper& sleeper) {
+      sleeper.wake.set();
       co_return;
     }
   };
-  const auto work = [&wait, index = shard.index()] { return Work::run(*wait, index); };
-  co_await call_on(home, shard, work);
+  FetchWait::Sleeper& sleeper = *wait->sleepers[index];
+  const auto work = [&sleeper] { return Work::run(sleeper); };
+  co_await call_on(home, sleeper.shard, work);
 }
 
 Task<std::vector<FetchAnswer>> SingleReplicator::fetch(Shard& home, FetchCall call,
                                                        Event& cancelled) {
-  const std::vector<Indexes> by_shard = split(call.partitions);
+  const std::vector<Share> shares = split(call.partitions);
   std::vector<FetchAnswer> answers(call.partitions.size());
   const std::int64_t deadline_ns =
       home.clock().now_ns() + std::int64_t{std::max(0, call.max_wait_ms)} * 1'000'000;
   while (true) {
-    const bool settled = co_await fetch_once(home, call, by_shard, answers);
+    const bool settled = co_await fetch_once(home, call, shares, answers);
     if (settled || call.partitions.empty() || cancelled.is_set() ||
         home.clock().now_ns() >= deadline_ns) {
       co_return answers;
     }
     const auto wait = std::make_shared<FetchWait>(home);
-    wait->by_shard.resize(by_shard.size());
-    for (std::uint32_t shard = 0; shard < by_shard.size(); ++shard) {
-      if (by_shard[shard].empty()) continue;
-      wait->by_shard[shard] = std::make_unique<FetchWait::Sleeper>(parts_.shards.at(shard));
-      for (const std::size_t index : by_shard[shard]) {
-        wait->by_shard[shard]->watched.push_back(
-            {call.partitions[index].key, engine::Offset{answers[index].high_watermark}});
+    for (const Share& share : shares) {
+      FetchWait::Sleeper& sleeper = *wait->sleepers.emplace_back(
+          std::make_unique<FetchWait::Sleeper>(parts_.shards.at(share.shard)));
+      sleeper.watched.reserve(share.count);
+      for (std::size_t i = 0; i < share.count; ++i) {
+        sleeper.watched.push_back(
+            {call.partitions[share[i]].key, engine::Offset{answers[share[i]].high_watermark}});
       }
     }
-    for (std::uint32_t shard = 0; shard < by_shard.size(); ++shard) {
-      if (!by_shard[shard].empty()) home.spawn(wait_from(home, shard, wait));
-    }
+    for (std::size_t i = 0; i < shares.size(); ++i) home.spawn(wait_from(home, i, wait));
     Relay withdrawn(wait->woken);
     cancelled.subscribe(withdrawn);
     co_await wait->woken.wait_until(deadline_ns);
     withdrawn.cancel();
-    for (std::uint32_t shard = 0; shard < by_shard.size(); ++shard) {
-      if (by_shard[shard].empty()) continue;
-      home.spawn(cancel_on(home, parts_.shards.at(shard), wait));
-    }
+    for (std::size_t i = 0; i < shares.size(); ++i) home.spawn(cancel_on(home, i, wait));
   }
 }
 

@@ -49,14 +49,19 @@ Task<ApiResult<void>> SingleReplicator::remove_partition(PartitionKey key) {
   Shard& owner = owner_of(key);
   ShardState& state = state_of(owner.index());
   const auto found = state.partitions.find(key);
-  if (found == state.partitions.end()) co_return ApiResult<void>{};
-  Partition& partition = *found->second;
-  Task<void> closed = partition.gate().close();
-  partition.log().moved().notify();  // long polls let go of the gate
-  co_await closed;
-  state.partitions.erase(key);
+  if (found != state.partitions.end()) {
+    Partition& partition = *found->second;
+    Task<void> closed = partition.gate().close();
+    partition.log().moved().notify();  // long polls let go of the gate
+    co_await closed;
+    state.partitions.erase(key);
+  }
+  // One that never opened may have left a directory.
   const engine::Result<void> removed = co_await parts_.store.remove_log(owner, key);
-  if (!removed) co_return refuse(to_api_error(removed.error()));
+  if (!removed && removed.error().code != engine::Errc::not_found) {
+    co_return refuse(to_api_error(removed.error()));
+  }
+  state.damaged.erase(key);
   co_return ApiResult<void>{};
 }
 
@@ -72,6 +77,7 @@ Task<ApiResult<void>> SingleReplicator::apply(std::shared_ptr<const ClusterView>
   const bool defaults_changed = before->broker_defaults != after->broker_defaults ||
                                 before->broker_settings != after->broker_settings;
   std::vector<ApiResult<void>> opened;
+  std::vector<PartitionKey> opened_keys;
   {
     struct Work {
       static Task<void> open(SingleReplicator& self, Shard& home, PartitionKey key,
@@ -89,6 +95,7 @@ Task<ApiResult<void>> SingleReplicator::apply(std::shared_ptr<const ClusterView>
     std::size_t total = 0;
     for (const auto& [id, topic] : after->topics_by_id) total += topic->partitions.size();
     opened.reserve(total);  // results are written through references
+    opened_keys.reserve(total);
     TaskGroup group(home);
     for (const auto& [id, topic] : after->topics_by_id) {
       const TopicView* const old = before->find(id);
@@ -104,15 +111,19 @@ Task<ApiResult<void>> SingleReplicator::apply(std::shared_ptr<const ClusterView>
           continue;
         }
         opened.emplace_back();
+        opened_keys.push_back(key);
         group.start(Work::open(*this, home, key, topic->name, partition.leader_epoch, config,
                                opened.back()));
       }
     }
     co_await group.wait();
   }
+  if (!started_) co_await set_damaged_apart(opened, opened_keys);
   for (const auto& [id, topic] : before->topics_by_id) {
-    if (after->topics_by_id.contains(id)) continue;
-    for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
+    // Fewer than before: the way back from a growth that failed.
+    const TopicView* const still = after->find(id);
+    const std::size_t kept = still == nullptr ? 0 : still->partitions.size();
+    for (std::size_t i = kept; i < topic->partitions.size(); ++i) {
       const PartitionKey key{id, static_cast<std::int32_t>(i)};
       const auto work = [this, key] { return remove_partition(key); };
       const ApiResult<void> removed = co_await call_on(home, owner_of(key), work);
@@ -122,6 +133,33 @@ Task<ApiResult<void>> SingleReplicator::apply(std::shared_ptr<const ClusterView>
   for (ApiResult<void>& result : opened) {
     if (!result) co_return std::move(result);
   }
+  co_return ApiResult<void>{};
+}
+
+Task<void> SingleReplicator::set_damaged_apart(std::vector<ApiResult<void>>& opened,
+                                               const std::vector<PartitionKey>& keys) {
+  struct Work {
+    static Task<void> note(ShardState& state, PartitionKey key) {
+      state.damaged.insert(key);
+      co_return;
+    }
+  };
+  Shard& home = parts_.shards.at(0);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (opened[i]) continue;
+    home.logger().write(engine::LogLevel::error, "replication",
+                        engine::concat(opened[i].error().message,
+                                       "; the partition answers KAFKA_STORAGE_ERROR, the others "
+                                       "serve: look at it with `keelson log verify`"));
+    const std::uint32_t owner = parts_.store.owner(keys[i]);
+    const auto work = [this, owner, key = keys[i]] { return Work::note(state_of(owner), key); };
+    co_await call_on(home, parts_.shards.at(owner), work);
+    opened[i] = {};
+  }
+}
+
+Task<ApiResult<void>> SingleReplicator::start() {
+  started_ = true;
   co_return ApiResult<void>{};
 }
 
@@ -144,48 +182,54 @@ Task<void> SingleReplicator::stop() {
 
 // --- produce ------------------------------------------------------------------------------------
 
-Task<void> SingleReplicator::produce_on(std::uint32_t shard, ProduceCall& call,
-                                        const Indexes& indexes,
+/// `partition` was entered for this.
+Task<void> SingleReplicator::append_held(Partition& partition, ProducePartition produced,
+                                         const ProduceCall& call, std::int64_t now_ms,
+                                         ProduceAnswer& answer) {
+  const Gate::Pass pass(partition.gate());
+  answer = co_await append_produced(partition, produced, call, now_ms);
+}
+
+Task<void> SingleReplicator::produce_on(const Share& share, const ProduceCall& call,
                                         std::vector<ProduceAnswer>& answers) {
-  struct Work {
-    static Task<void> append(Partition& partition, ProducePartition produced,
-                             const ProduceCall& call, std::int64_t now_ms, ProduceAnswer& answer) {
-      const Gate::Pass pass(partition.gate());
-      answer = co_await append_produced(partition, produced, call, now_ms);
-    }
-  };
-  Shard& owner = parts_.shards.at(shard);
+  Shard& owner = parts_.shards.at(share.shard);
+  ShardState& state = state_of(share.shard);
   const std::int64_t now_ms = owner.clock().wall_ms();
   TaskGroup group(owner);
-  for (const std::size_t index : indexes) {
-    const ProducePartition& produced = call.partitions[index];
-    Partition* const partition = state_of(shard).find(produced.key);
+  for (std::size_t i = 0; i < share.count; ++i) {
+    const ProducePartition& produced = call.partitions[share[i]];
+    ProduceAnswer& answer = answers[share[i]];
+    Partition* const partition = state.find(produced.key);
     if (partition == nullptr || !partition->gate().enter()) {
-      answers[index].error = ApiErrc::unknown_topic_or_partition;
+      answer.error = state.reason_missing(produced.key);
       continue;
     }
-    // Started at once: requests of a connection append in the order they came.
-    group.start(Work::append(*partition, produced, call, now_ms, answers[index]));
+    // Begun at once: requests of a connection append in the order they came.
+    Task<void> append = append_held(*partition, produced, call, now_ms, answer);
+    if (share.count == 1) {
+      co_await append;
+    } else {
+      group.start(std::move(append));
+    }
   }
   co_await group.wait();
 }
 
+Task<void> SingleReplicator::produce_from(Shard& home, const Share& share, const ProduceCall& call,
+                                          std::vector<ProduceAnswer>& answers) {
+  const auto work = [&] { return produce_on(share, call, answers); };
+  co_await call_on(home, parts_.shards.at(share.shard), work);
+}
+
 Task<std::vector<ProduceAnswer>> SingleReplicator::produce(Shard& home, ProduceCall call) {
-  struct Work {
-    static Task<void> produce(SingleReplicator& self, Shard& home, std::uint32_t shard,
-                              ProduceCall& call, const Indexes& indexes,
-                              std::vector<ProduceAnswer>& answers) {
-      const auto work = [&, shard] { return self.produce_on(shard, call, indexes, answers); };
-      co_await call_on(home, self.parts_.shards.at(shard), work);
-    }
-  };
   std::vector<ProduceAnswer> answers(call.partitions.size());
-  const std::vector<Indexes> by_shard = split(call.partitions);
-  TaskGroup group(home);
-  for (std::uint32_t shard = 0; shard < by_shard.size(); ++shard) {
-    if (by_shard[shard].empty()) continue;
-    group.start(Work::produce(*this, home, shard, call, by_shard[shard], answers));
+  const std::vector<Share> shares = split(call.partitions);
+  if (shares.size() == 1) {
+    co_await produce_from(home, shares.front(), call, answers);
+    co_return answers;
   }
+  TaskGroup group(home);
+  for (const Share& share : shares) group.start(produce_from(home, share, call, answers));
   co_await group.wait();
   co_return answers;
 }
@@ -196,7 +240,7 @@ template <class R, class F>
 Task<ApiResult<R>> SingleReplicator::inside_partition(PartitionKey key, F function) {
   Partition* const partition = state_of(parts_.store.owner(key)).find(key);
   if (partition == nullptr || !partition->gate().enter()) {
-    co_return refuse(ApiErrc::unknown_topic_or_partition);
+    co_return refuse(state_of(parts_.store.owner(key)).reason_missing(key));
   }
   const Gate::Pass pass(partition->gate());
   co_return co_await function(*partition);

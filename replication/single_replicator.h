@@ -25,6 +25,9 @@ struct SingleReplicatorParts {
 
 /// Opens and closes logs as the controller's view changes, and serves them. The high watermark is
 /// the log's durable offset: the only replica is the whole in-sync set.
+///
+/// A log that does not open refuses the change that brings it, except at the start: then its
+/// partition alone answers kafka_storage_error, and the others serve.
 class SingleReplicator final : public Replicator, public ClusterController::Listener {
  public:
   explicit SingleReplicator(SingleReplicatorParts parts);
@@ -32,6 +35,7 @@ class SingleReplicator final : public Replicator, public ClusterController::List
 
   engine::Task<ApiResult<void>> apply(std::shared_ptr<const ClusterView> before,
                                       std::shared_ptr<const ClusterView> after) override;
+  engine::Task<ApiResult<void>> start() override;
   engine::Task<void> stop() override;
 
   engine::Task<std::vector<ProduceAnswer>> produce(engine::io::Shard& home,
@@ -54,34 +58,42 @@ class SingleReplicator final : public Replicator, public ClusterController::List
                                             engine::Offset offset, std::int32_t bytes_max) override;
 
  private:
-  struct ShardState;                         // the partitions of one shard; its thread only
-  struct FetchWait;                          // a long poll that sleeps on several shards
-  using Indexes = std::vector<std::size_t>;  // positions in a call's partitions
+  struct ShardState;  // the partitions of one shard; its thread only
+  struct FetchWait;   // a long poll that sleeps on several shards
+  struct Share;       // what one shard owns of a call
 
   ShardState& state_of(std::uint32_t shard) { return *states_[shard]; }
   engine::io::Shard& owner_of(const PartitionKey& key);
-  /// The positions of the call's partitions, by owner shard.
   template <class PartitionList>
-  std::vector<Indexes> split(const PartitionList& partitions) const;
+  std::vector<Share> split(const PartitionList& partitions) const;
 
-  engine::Task<void> produce_on(std::uint32_t shard, ProduceCall& call, const Indexes& indexes,
+  static engine::Task<void> append_held(Partition& partition, ProducePartition produced,
+                                        const ProduceCall& call, std::int64_t now_ms,
+                                        ProduceAnswer& answer);
+  engine::Task<void> produce_on(const Share& share, const ProduceCall& call,
                                 std::vector<ProduceAnswer>& answers);
+  engine::Task<void> produce_from(engine::io::Shard& home, const Share& share,
+                                  const ProduceCall& call, std::vector<ProduceAnswer>& answers);
   engine::Task<bool> fetch_once(engine::io::Shard& home, FetchCall& call,
-                                const std::vector<Indexes>& by_shard,
+                                const std::vector<Share>& shares,
                                 std::vector<FetchAnswer>& answers);
-  engine::Task<void> fetch_on(std::uint32_t shard, FetchCall& call, const Indexes& indexes,
+  engine::Task<void> fetch_on(const Share& share, FetchCall& call,
                               std::vector<FetchAnswer>& answers, std::int64_t& bytes_left,
                               bool& nothing_yet);
-  engine::Task<void> wait_on(std::uint32_t shard, std::shared_ptr<FetchWait> wait);
-  engine::Task<void> wait_from(engine::io::Shard& home, std::uint32_t shard,
+  /// `sleeper` is the place of a shard in `wait`.
+  engine::Task<void> wait_on(std::size_t sleeper, std::shared_ptr<FetchWait> wait);
+  engine::Task<void> wait_from(engine::io::Shard& home, std::size_t sleeper,
                                std::shared_ptr<FetchWait> wait);
-  static engine::Task<void> cancel_on(engine::io::Shard& home, engine::io::Shard& shard,
-                                      std::shared_ptr<FetchWait> wait);
+  engine::Task<void> cancel_on(engine::io::Shard& home, std::size_t sleeper,
+                               std::shared_ptr<FetchWait> wait);
 
   engine::Task<ApiResult<void>> open_partition(PartitionKey key, std::string topic,
                                                engine::LeaderEpoch epoch,
                                                engine::log::LogConfig config);
   engine::Task<ApiResult<void>> remove_partition(PartitionKey key);
+  /// At the start: takes those that did not open out of service and out of `opened`.
+  engine::Task<void> set_damaged_apart(std::vector<ApiResult<void>>& opened,
+                                       const std::vector<PartitionKey>& keys);
   engine::Task<void> configure_partition(PartitionKey key, engine::log::LogConfig config);
 
   /// Runs `function(Partition&)`, a Task<ApiResult<R>>, on the owner shard, holding the gate.
@@ -92,6 +104,7 @@ class SingleReplicator final : public Replicator, public ClusterController::List
 
   SingleReplicatorParts parts_;
   std::vector<std::unique_ptr<ShardState>> states_;
+  bool started_ = false;  // shard 0's: from then on a log that cannot be opened refuses the change
 };
 
 }  // namespace keelson::replication

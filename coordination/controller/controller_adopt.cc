@@ -79,8 +79,8 @@ void ControllerStandard::drop_unstored(TopicPointer topic, AdoptionPlan& plan) {
             {.key = keys_.creating(topic->id), .value = std::nullopt}});
   plan.end_commit();  // the name may come again
   for (std::size_t p = 0; p < topic->partitions.size(); ++p) {
-    plan.add({{.key = keys_.partition(topic->id, static_cast<std::int32_t>(p)),
-               .value = std::nullopt}});
+    plan.add(
+        {{.key = keys_.partition(topic->id, static_cast<std::int32_t>(p)), .value = std::nullopt}});
   }
   state_.remove_topic(topic->id);
 }
@@ -93,8 +93,7 @@ void ControllerStandard::put_topic(TopicPointer topic, AdoptionPlan& plan) {
   }
   plan.add({{.key = keys_.topic_name(topic->name), .value = encode(topic->id)},
             {.key = keys_.topic(topic->id),
-             .value =
-                 encode(TopicValue{topic->name, topic->internal, count, topic->settings})}});
+             .value = encode(TopicValue{topic->name, topic->internal, count, topic->settings})}});
   state_.remove_topic(topic->id);
   state_.add_topic(TopicEntry{std::move(topic), 0, 0});
 }
@@ -137,8 +136,7 @@ ControllerStandard::TopicPointer ControllerStandard::merge_adopted(
 }
 
 void ControllerStandard::plan_adopted_topics(const AdoptedMetadata& found,
-                                             std::int64_t known_position,
-                                             AdoptionPlan& plan) {
+                                             std::int64_t known_position, AdoptionPlan& plan) {
   for (const engine::Uuid& id : found.removed_topics) {
     const auto topic = state_.topics.find(id);
     if (topic == state_.topics.end() || has_stored_log(id)) continue;
@@ -149,8 +147,8 @@ void ControllerStandard::plan_adopted_topics(const AdoptedMetadata& found,
     const bool countable = !topic.partitions.empty() && topic.partitions.begin()->first >= 0 &&
                            topic.partitions.rbegin()->first < kPartitionsPerTopicMax;
     if (!legal || !countable || topic.name == "__cluster_metadata") {
-      log(engine::LogLevel::warning, concat("a topic of Kafka's with id ",
-                                            engine::to_string(topic.id), " is passed over"));
+      log(engine::LogLevel::warning,
+          concat("a topic of Kafka's with id ", engine::to_string(topic.id), " is passed over"));
       continue;
     }
     const auto named = state_.names.find(collision_key(topic.name));
@@ -169,8 +167,7 @@ void ControllerStandard::plan_adopted_topics(const AdoptedMetadata& found,
 }
 
 void ControllerStandard::plan_adopted_settings(const AdoptedMetadata& found,
-                                               std::int64_t known_position,
-                                               AdoptionPlan& plan) {
+                                               std::int64_t known_position, AdoptionPlan& plan) {
   const SettingLayers layers{.fixed = &parts_.settings};
   const auto take = [&](ConfigResource resource, const std::string& name,
                         const AdoptedMetadata::Settings& theirs, SettingsEntry& entry,
@@ -226,12 +223,11 @@ Task<ApiResult<void>> ControllerStandard::write_adopted(AdoptionPlan plan) {
 Task<ApiResult<void>> ControllerStandard::take_over_adopted() {
   const bool due = state_.adopted.version != 0 && state_.adopted.value == 0;
   const std::int64_t known = due ? -1 : std::max<std::int64_t>(state_.adopted.value - 1, 0);
-  const Result<std::optional<AdoptedMetadata>> read =
-      co_await parts_.log_store.read_adopted(known);
+  const Result<std::optional<AdoptedMetadata>> read = co_await parts_.log_store.read_adopted(known);
   if (!read) {
-    co_return refuse(ApiErrc::kafka_storage_error,
-                     concat("what another broker left cannot be read, errno ",
-                            read.error().sys_errno));
+    co_return refuse(
+        ApiErrc::kafka_storage_error,
+        concat("what another broker left cannot be read, errno ", read.error().sys_errno));
   }
   if (!*read) co_return ApiResult<void>{};
   const AdoptedMetadata& found = **read;

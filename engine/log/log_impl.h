@@ -120,8 +120,12 @@ class LogImpl final : public Log, private CommitHost {
   SegmentPtr segment_of(Offset offset) const;
   bool read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
                    SliceList& into) const;
-  Task<Result<SliceList>> read_disk(SegmentPtr segment, Offset from, Offset below,
-                                    ReadLimits limits, bool rebuilt = false);
+  struct DiskRead {
+    SliceList batches;
+    bool is_behind_last = false;  // no batch of the segment ends behind the asked offset
+  };
+  Task<Result<DiskRead>> read_disk(SegmentPtr segment, Offset from, Offset below, ReadLimits limits,
+                                   bool rebuilt = false);
   Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);
   Task<Result<void>> load_index(SegmentPtr segment);
   Task<Result<void>> rebuild_entries(SegmentPtr segment);

@@ -69,11 +69,12 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
       if (range.from <= at && at < range.to) co_return fail(Errc::quarantined);
     }
     if (read_memory(segment, at, bound, limits, result.batches)) co_return std::move(result);
-    Result<SliceList> slices = co_await read_disk(segment, at, bound, limits);
-    if (!slices) co_return std::unexpected(slices.error());
+    Result<DiskRead> read = co_await read_disk(segment, at, bound, limits);
+    if (!read) co_return std::unexpected(read.error());
     result.log_start_offset = start_;
-    result.batches = std::move(*slices);
-    if (!result.batches.empty() || segment == segments_.back()) co_return std::move(result);
+    result.batches = std::move(read->batches);
+    // Nothing may also mean that the limits leave no room for the batch that is there.
+    if (!read->is_behind_last || segment == segments_.back()) co_return std::move(result);
     // Nothing from `at` to the end of this segment, as compaction may leave it: go on behind.
     const Offset next = segment->next_offset;
     if (next <= at || next >= bound) co_return std::move(result);
@@ -134,8 +135,8 @@ Task<Result<std::shared_ptr<io::File>>> LogImpl::open_reader(SegmentPtr segment)
 }
 
 /// Finds, by the integrity entries, the batches that answer the read, reads them and checks each.
-Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offset below,
-                                           ReadLimits limits, bool rebuilt) {
+Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offset below,
+                                                   ReadLimits limits, bool rebuilt) {
   const Result<void> loaded = co_await load_index(segment);
   if (!loaded) co_return std::unexpected(loaded.error());
   const SegmentIndex::Entry floor = segment->index->floor(from);
@@ -147,6 +148,7 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
 
   const std::uint64_t bytes_max = std::min(limits.bytes_max, kDiskReadBytesMax);
   std::vector<IntegrityEntry> wanted;
+  bool is_behind_last = false;
   while (true) {
     const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
     if (!entry && entry.error().code == Errc::corrupt && !rebuilt) {
@@ -155,7 +157,10 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
       co_return co_await read_disk(segment, from, below, limits, true);
     }
     if (!entry) co_return std::unexpected(entry.error());
-    if (!*entry) break;
+    if (!*entry) {
+      is_behind_last = wanted.empty();
+      break;
+    }
     const Offset next = segment->base_offset + (*entry)->relative_last_offset + 1;
     if (next <= from) continue;
     if (next > below || (*entry)->end_bytes() > segment->size_bytes) break;
@@ -167,15 +172,15 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
     wanted.push_back(**entry);
     number = cursor.number();  // of the entry behind the last wanted one
   }
-  if (wanted.empty()) co_return SliceList{};
+  if (wanted.empty()) co_return DiskRead{{}, is_behind_last};
   // What was placed since the index was asked is in memory at the latest now.
   if (wanted.back().end_bytes() > segment->written_bytes()) {
     SliceList recent;
-    if (read_memory(segment, from, below, limits, recent)) co_return std::move(recent);
+    if (read_memory(segment, from, below, limits, recent)) co_return DiskRead{std::move(recent)};
     std::erase_if(wanted, [&](const IntegrityEntry& entry) {
       return entry.end_bytes() > segment->written_bytes();
     });
-    if (wanted.empty()) co_return SliceList{};
+    if (wanted.empty()) co_return DiskRead{{}, is_behind_last};
   }
 
   const std::uint64_t first = wanted.front().position_bytes;
@@ -217,7 +222,7 @@ Task<Result<SliceList>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offs
   segment->scan_hint_number = number;
   SliceList slices;
   slices.push_back({buffer, Bytes(buffer->data() + (first - start), sound_end - first)});
-  co_return std::move(slices);
+  co_return DiskRead{std::move(slices)};
 }
 
 void LogImpl::quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why) {

@@ -42,9 +42,9 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::record_in_batch(SegmentPtr
   SliceList slices;
   const ReadLimits one{.bytes_max = 0, .at_least_one_batch = true};
   if (!read_memory(segment, last_offset, last_offset + 1, one, slices)) {
-    Result<SliceList> read = co_await read_disk(segment, last_offset, last_offset + 1, one);
+    Result<DiskRead> read = co_await read_disk(segment, last_offset, last_offset + 1, one);
     if (!read) co_return std::unexpected(read.error());
-    slices = std::move(*read);
+    slices = std::move(read->batches);
   }
   const std::vector<std::byte> batch = joined(slices);
   const Result<BatchHeader> header = read_batch_header(batch);

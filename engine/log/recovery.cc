@@ -61,9 +61,8 @@ Task<Result<void>> Recovery::run() {
   if (changed_) {
     // What the manifest names is there: the file of a last segment that was begun just now, too.
     if (log_.segments_.back()->size_bytes == 0) {
-      Result<io::File> file =
-          co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
-                                  io::OpenFlags{.write = true, .create = true});
+      Result<io::File> file = co_await io::File::open(shard_, log_.segments_.back()->path(".log"),
+                                                      io::OpenFlags{.write = true, .create = true});
       if (!file) co_return std::unexpected(file.error());
     }
     const Result<void> written = co_await log_.write_manifest(false);

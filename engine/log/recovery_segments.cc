@@ -231,7 +231,7 @@ Task<Result<void>> Recovery::cut(SegmentPtr segment, io::File& file, std::uint64
     log_.report_.bytes_cut += *lost;
     if (*lost > 0) {
       log_.find(concat("cut ", *lost, " bytes behind offset ", segment->next_offset.value(),
-                       " that were never acknowledged"));
+                       " that are not known to have been acknowledged"));
     }
     const Result<void> cut = co_await file.truncate(segment->size_bytes);
     if (!cut) co_return cut;
@@ -305,8 +305,11 @@ Task<Result<void>> Recovery::adopt() {
     const SegmentPtr segment = add_segment(base);
     names_.erase(segment_stem(base) + ".integrity");  // says nothing without the manifest
     const bool last = following == logs_.end();
-    const Result<void> scanned = co_await recover_last(
-        segment, {.gaps = true, .frontier = frontier, .keep_all = !last || hints_.clean_stop});
+    // Where a sealed segment ends no number tells: the next one's base shows what is missing.
+    const Result<void> scanned =
+        co_await recover_last(segment, {.gaps = true,
+                                        .frontier = last ? frontier : Offset{0},
+                                        .keep_all = !last || hints_.clean_stop});
     if (!scanned) co_return scanned;
     const FileLock lock = co_await FileLock::take(log_.file_lock_);
     segment->index->finish_times();

@@ -1,6 +1,9 @@
 #include "plugins/kafka/fetch_sessions.h"
 
+#include <iterator>
 #include <limits>
+#include <string_view>
+#include <utility>
 
 namespace keelson::kafka {
 
@@ -22,6 +25,30 @@ bool SessionPartition::note_sent(const FetchAnswer& answer) {
     news = true;
   }
   return news;
+}
+
+std::size_t SessionPartitions::Hash::hash(Name name) {
+  const std::size_t topic =
+      std::hash<std::string_view>{}(name.topic.name) ^ std::hash<engine::Uuid>{}(name.topic.id);
+  return topic * 31 + static_cast<std::size_t>(name.partition);
+}
+
+void SessionPartitions::update(SessionPartition asked) {
+  const auto known = by_name_.find(Name{asked.topic, asked.partition});
+  if (known != by_name_.end()) {
+    (*known)->update_from(asked);
+    return;
+  }
+  list_.push_back(std::move(asked));
+  by_name_.insert(std::prev(list_.end()));
+}
+
+void SessionPartitions::forget(const FetchTopicKey& topic, std::int32_t partition) {
+  const auto known = by_name_.find(Name{topic, partition});
+  if (known == by_name_.end()) return;
+  const List::iterator gone = *known;
+  by_name_.erase(known);
+  list_.erase(gone);
 }
 
 std::int32_t FetchSessionCache::epoch_after(std::int32_t epoch) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/io/backend.h"
@@ -46,15 +47,57 @@ struct SessionPartition {
   bool note_sent(const FetchAnswer& answer);
 };
 
+/// The partitions of a session. In the order of the client's first mention; one that was answered
+/// with records goes to the end, so that none starves behind the others.
+class SessionPartitions {
+ public:
+  using List = std::list<SessionPartition>;
+
+  SessionPartitions() = default;
+  SessionPartitions(const SessionPartitions&) = delete;  // the index points into the list
+
+  /// Adds `asked`, or brings what is there up to date with it.
+  void update(SessionPartition asked);
+  /// Drops it, if it is there.
+  void forget(const FetchTopicKey& topic, std::int32_t partition);
+  /// `one` is an element of this list.
+  void move_to_end(List::iterator one) { list_.splice(list_.end(), list_, one); }
+
+  List::iterator begin() { return list_.begin(); }
+  List::iterator end() { return list_.end(); }
+  std::size_t size() const { return list_.size(); }
+
+ private:
+  struct Name {
+    const FetchTopicKey& topic;
+    std::int32_t partition;
+  };
+  static Name name_of(List::iterator one) { return {one->topic, one->partition}; }
+  static Name name_of(Name name) { return name; }
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(const auto& one) const { return hash(name_of(one)); }
+    static std::size_t hash(Name name);
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const auto& left, const auto& right) const {
+      return name_of(left).partition == name_of(right).partition &&
+             name_of(left).topic == name_of(right).topic;
+    }
+  };
+
+  List list_;
+  std::unordered_set<List::iterator, Hash, Equal> by_name_;
+};
+
 struct FetchSession {
   std::int32_t id = kNoSession;
   std::int32_t next_epoch = 1;
   bool by_id = false;
   bool in_use = false;  // a fetch of it is under way; its partitions must stay
   std::int64_t last_used_ns = 0;
-  /// In the order of the client's first mention; a partition that was answered with records goes to
-  /// the end, so that none starves behind the others.
-  std::list<SessionPartition> partitions;
+  SessionPartitions partitions;
 };
 
 /// The sessions of one shard's connections. One thread. A slot that was used within kKeepNs is not

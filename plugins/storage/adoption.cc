@@ -37,8 +37,8 @@ struct LogHints {
 
 Task<LogHints> look_into(Shard& shard, std::string dir) {
   LogHints hints;
-  const Result<std::string> epochs = co_await engine::io::read_file(
-      shard, dir + "/leader-epoch-checkpoint", kEpochFileBytesMax);
+  const Result<std::string> epochs =
+      co_await engine::io::read_file(shard, dir + "/leader-epoch-checkpoint", kEpochFileBytesMax);
   if (epochs) {
     const auto entries = engine::log::parse_leader_epochs(*epochs);
     if (entries && !entries->empty()) hints.epoch = std::max(hints.epoch, entries->back().epoch);
@@ -50,8 +50,7 @@ Task<LogHints> look_into(Shard& shard, std::string dir) {
     const Result<std::string> content =
         co_await engine::io::read_file(shard, concat(dir, "/", file.name), kSnapshotBytesMax);
     if (!content) continue;
-    const auto producers =
-        engine::log::parse_producer_snapshot(std::as_bytes(std::span(*content)));
+    const auto producers = engine::log::parse_producer_snapshot(std::as_bytes(std::span(*content)));
     if (!producers) continue;
     for (const engine::log::ProducerSnapshotEntry& producer : *producers) {
       hints.producer_id = std::max(hints.producer_id, producer.producer_id);
@@ -96,11 +95,10 @@ Task<Result<std::optional<AdoptedMetadata>>> read_adoption(Shard& shard, std::st
       if (found.complete || found.removed_topics.contains(log.key.topic_id)) continue;
       known = by_id.emplace(log.key.topic_id, found.topics.size()).first;
       found.topics.push_back(topic_of_folder(log));
-      found.findings.push_back(
-          concat("the settings of topic ", log.topic, " are not known: ",
-                 is_compacted_by_name(log.topic)
-                     ? "it counts as compacted"
-                     : "nothing of it expires until its retention.ms is set"));
+      found.findings.push_back(concat("the settings of topic ", log.topic, " are not known: ",
+                                      is_compacted_by_name(log.topic)
+                                          ? "it counts as compacted"
+                                          : "nothing of it expires until its retention.ms is set"));
     }
     AdoptedMetadata::Topic& topic = found.topics[known->second];
     const std::string name = engine::log::format_log_name(log.topic, log.key.partition);

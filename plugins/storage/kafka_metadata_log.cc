@@ -126,15 +126,14 @@ Task<Result<std::optional<AdoptedMetadata>>> read_kafka_metadata(Shard& shard, s
       findings.push_back(concat("Kafka's metadata from offset ", metadata->next_offset(), " to ",
                                 log->first - 1, " is missing"));
     }
-    const Result<FileEnd> end =
-        co_await feed_file(shard, concat(dir, "/", log->second), *metadata);
+    const Result<FileEnd> end = co_await feed_file(shard, concat(dir, "/", log->second), *metadata);
     if (!end) co_return std::unexpected(end.error());
     if (*end == FileEnd::sound) continue;
     // What a crash tore was not yet in force.
     if (*end == FileEnd::torn && following == logs.end()) continue;
     complete = false;
-    findings.push_back(concat("Kafka's metadata is damaged behind offset ",
-                              metadata->next_offset(), " (", log->second, ")"));
+    findings.push_back(concat("Kafka's metadata is damaged behind offset ", metadata->next_offset(),
+                              " (", log->second, ")"));
     break;
   }
   if (metadata->misunderstood() > 0) {

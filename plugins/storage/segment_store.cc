@@ -1,6 +1,7 @@
 #include "plugins/storage/segment_store.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "engine/io/cross_shard.h"
@@ -36,7 +37,7 @@ struct SegmentStore::ShardLogs {
 };
 
 SegmentStore::SegmentStore(engine::io::ShardGroup& shards, SegmentStoreConfig config)
-    : shards_(shards), config_(std::move(config)) {
+    : shards_(shards), config_(std::move(config)), checkpoint_lock_(shards.at(0), 1) {
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     by_shard_.push_back(std::make_unique<ShardLogs>(shards_.at(i), config_.limits));
   }
@@ -137,6 +138,7 @@ Task<ApiResult<void>> SegmentStore::identify_logs() {
       continue;
     }
     hints_.emplace(name, directory_->hints_for(name));
+    checkpointed_.insert(name);
     ids_.emplace(name, *id);
     stored_.push_back({parsed->topic, {*id, parsed->partition}});
   }
@@ -190,9 +192,12 @@ Task<Result<Log*>> SegmentStore::open_log(Shard& owner, std::string topic, Parti
   const std::string name = engine::log::format_log_name(topic, key.partition);
   engine::log::OpenHints hints;
   const auto known_id = ids_.find(name);
-  if (known_id != ids_.end()) {
-    if (known_id->second != key.topic_id) co_return engine::fail(Errc::already_exists);
+  if (known_id != ids_.end() && known_id->second == key.topic_id) {
     hints = hints_.at(name);
+  } else {
+    const auto work = [&] { return make_way(name, key.topic_id); };
+    const Result<void> free = co_await call_on(owner, first_shard(), work);
+    if (!free) co_return std::unexpected(free.error());
   }
   Result<std::unique_ptr<Log>> log = co_await Log::open(
       mine.context, directory_->path_of(name), {key.topic_id, key.partition}, config, hints);
@@ -210,6 +215,43 @@ Task<Result<Log*>> SegmentStore::open_log(Shard& owner, std::string topic, Parti
   Log* const opened = log->get();
   mine.logs.emplace(key, ShardLogs::Held{name, std::move(*log)});
   co_return opened;
+}
+
+/// A new log takes `name`. What an earlier topic left under it is put aside, not deleted; and no
+/// checkpoint may speak of that one, or a restart would take it for what this log should hold.
+Task<Result<void>> SegmentStore::make_way(std::string name, engine::Uuid id) {
+  Shard& shard = first_shard();
+  const std::string path = directory_->path_of(name);
+  const Result<engine::io::FileStat> there = co_await engine::io::stat(shard, path);
+  if (!there && there.error().code != Errc::not_found) co_return std::unexpected(there.error());
+  if (there) {
+    const Result<engine::Uuid> other = co_await directory_->read_topic_id(name);
+    if (other && *other == id) co_return Result<void>{};  // this one, begun and not finished
+    const std::string aside = concat(path, ".", engine::to_string(random_uuid(shard)), "-stray");
+    shard.logger().write(LogLevel::warning, "storage",
+                         concat(path, " is of no topic that is served: put aside as ", aside));
+    const Result<void> renamed = co_await engine::io::rename(shard, path, aside);
+    if (!renamed) co_return renamed;
+    const Result<void> synced = co_await engine::io::sync_dir(shard, config_.data_dir);
+    if (!synced) co_return synced;
+  }
+  const bool free = co_await checkpoint_lock_.take(1);
+  assert(free);
+  Result<void> written;
+  if (checkpointed_.contains(name)) written = co_await write_checkpoints();
+  checkpoint_lock_.give(1);
+  co_return written;
+}
+
+/// Under checkpoint_lock_.
+Task<Result<void>> SegmentStore::write_checkpoints() {
+  const Checkpoints checkpoints = co_await checkpoint_logs(true);
+  for (const auto& [name, checkpoint] : checkpoints) checkpointed_.insert(name);
+  const Result<void> written = co_await directory_->write_checkpoints(checkpoints);
+  if (!written) co_return written;
+  std::erase_if(checkpointed_,
+                [&](const std::string& name) { return !checkpoints.contains(name); });
+  co_return written;
 }
 
 Task<Result<void>> SegmentStore::remove_log(Shard& owner, PartitionKey key) {
@@ -321,8 +363,10 @@ Task<void> SegmentStore::run_checkpoints() {
                                                             config_.checkpoint_ms * 1'000'000);
     if (stopping || !mine.housekeeping.enter()) co_return;
     const Gate::Pass pass(mine.housekeeping);
-    const Checkpoints checkpoints = co_await checkpoint_logs(true);
-    const Result<void> written = co_await directory_->write_checkpoints(checkpoints);
+    const bool free = co_await checkpoint_lock_.take(1);
+    assert(free);
+    const Result<void> written = co_await write_checkpoints();
+    checkpoint_lock_.give(1);
     if (!written) {
       first_shard().logger().write(
           LogLevel::warning, "storage",

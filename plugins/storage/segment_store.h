@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -59,6 +60,8 @@ class SegmentStore final : public LogStore {
   engine::Task<void> run_checkpoints();
   engine::Task<void> apply_retention_once(std::uint32_t shard);
   engine::Task<Checkpoints> checkpoint_logs(bool write_side_files);
+  engine::Task<engine::Result<void>> write_checkpoints();
+  engine::Task<engine::Result<void>> make_way(std::string name, engine::Uuid id);
   engine::Task<bool> close_logs();
 
   engine::io::ShardGroup& shards_;
@@ -71,6 +74,9 @@ class SegmentStore final : public LogStore {
   std::map<std::string, engine::Uuid> ids_;
   std::vector<std::unique_ptr<ShardLogs>> by_shard_;
   bool serving_ = false;
+  // First shard only. Whoever writes checkpoints holds the lock from before it asks the logs.
+  engine::io::Semaphore checkpoint_lock_;
+  std::set<std::string> checkpointed_;  // logs that the directory's checkpoints may name
 };
 
 }  // namespace keelson::storage

@@ -23,5 +23,8 @@ Command add_check_config(CLI::App& program);
 Command add_doctor(CLI::App& program);
 Command add_plugin_list(CLI::App& program);
 Command add_log(CLI::App& program);
+Command add_topic(CLI::App& program);
+/// `program` outlives the command.
+Command add_completions(CLI::App& program);
 
 }  // namespace keelson::broker

@@ -267,7 +267,7 @@ void Dump::dump_side_file(const std::string& name, const std::string& content) {
   if (parsed) return;
   const bool is_text = name.ends_with(".properties") || name == ".kafka_cleanshutdown";
   if (is_text) {
-    print("text", {{"text", escape(content)}});
+    print("text", {{"text", content}});
     return;
   }
   print("note", {{"text", "not a file that a log has, or garbled"}});

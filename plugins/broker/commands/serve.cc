@@ -1,9 +1,10 @@
-#include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <iostream>
 #include <memory>
 #include <thread>
@@ -11,6 +12,7 @@
 #include "engine/io/runtime.h"
 #include "plugins/broker/commands/commands.h"
 #include "plugins/broker/commands/options.h"
+#include "plugins/broker/commands/stop_signals.h"
 #include "plugins/broker/console_logger.h"
 #include "plugins/broker/plugins.h"
 #include "plugins/registry/assembly.h"
@@ -30,22 +32,35 @@ struct ServeOptions {
   bool verbose = false;
 };
 
-/// SIGTERM and SIGINT wait for wait_for_stop() instead of ending the process. Before any thread.
-sigset_t block_stop_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return signals;
+int refuse_data_dir(const std::string& path, const std::string& why) {
+  std::cerr << "keelson: cannot use the data directory " << path << ": " << why << '\n';
+  return kExitFailed;
 }
 
-/// The directory itself, not its parents: a mistyped path is an error, not a new tree.
-bool make_data_dir(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return true;
-  std::cerr << "keelson: cannot make the data directory " << path << ": errno " << errno
-            << "; does its parent exist, and may you write there?\n";
-  return false;
+/// Makes the directory itself, not its parents: a mistyped path is an error, not a new tree.
+/// 0, or an exit code and a line on standard error.
+int make_data_dir(const std::string& path) {
+  if (path.empty()) {
+    std::cerr << "keelson: no data directory: give --data DIR, or set log.dirs\n";
+    return kExitUsage;
+  }
+  const int problem = mkdir(path.c_str(), 0700) == 0 ? 0 : errno;
+  if (problem == ENOENT) {
+    return refuse_data_dir(path, "the directory it would be in does not exist; make that first");
+  }
+  struct stat found{};
+  if (stat(path.c_str(), &found) != 0) {
+    return refuse_data_dir(path, std::strerror(problem != 0 ? problem : errno));
+  }
+  if (!S_ISDIR(found.st_mode)) {
+    return refuse_data_dir(path, "it is a file; choose another path with --data");
+  }
+  if (access(path.c_str(), R_OK | W_OK | X_OK) != 0) {
+    return refuse_data_dir(path, std::string(std::strerror(errno)) +
+                                     "; choose one that this user may write to, or change its "
+                                     "owner");
+  }
+  return 0;
 }
 
 engine::io::RuntimeOptions runtime_options(const Config& config, const std::string& data_dir,
@@ -86,9 +101,11 @@ struct Broker {
   std::unique_ptr<Assembly> assembly;
   std::int64_t drain_ms = 0;
 
-  Task<ApiResult<void>> start() {
+  /// Start-up ends early, and well, where a stop is asked for meanwhile.
+  Task<ApiResult<void>> start(const StopSignals& signals) {
+    if (signals.requested()) co_return ApiResult<void>{};
     ApiResult<void> opened = co_await assembly->open();
-    if (!opened) co_return opened;
+    if (!opened || signals.requested()) co_return opened;
     co_return co_await assembly->start();
   }
   Task<void> stop() {
@@ -98,7 +115,7 @@ struct Broker {
 };
 
 int serve_with(const Config& config, const std::string& data_dir, Runtime& runtime,
-               ConsoleLogger& logger, const sigset_t& stop_signals) {
+               ConsoleLogger& logger, StopSignals& signals) {
   const Registry registry = builtin_plugins();
   const PluginHost host{runtime.group(), logger, config.settings(), config.listeners()};
   Broker broker{runtime, nullptr, config.settings().get_integer("keelson.drain.timeout.ms")};
@@ -122,12 +139,11 @@ int serve_with(const Config& config, const std::string& data_dir, Runtime& runti
   for (const std::string& name : config.settings().without_effect()) {
     logger.write(LogLevel::warning, "config", name + " is accepted and has no effect here");
   }
-  const ApiResult<void> started = runtime.run(0, [&] { return broker.start(); });
+  const ApiResult<void> started = runtime.run(0, [&] { return broker.start(signals); });
   int code = 0;
   if (started) {
-    print_start(*broker.assembly, runtime, data_dir);
-    int signal = 0;
-    sigwait(&stop_signals, &signal);
+    if (!signals.requested()) print_start(*broker.assembly, runtime, data_dir);
+    signals.wait();
     logger.write(LogLevel::info, "broker", "stopping");
     runtime.run(0, [&] { return broker.stop(); });
     logger.write(LogLevel::info, "broker", "stopped");
@@ -140,12 +156,13 @@ int serve_with(const Config& config, const std::string& data_dir, Runtime& runti
 }
 
 int serve(const ServeOptions& options) {
-  const sigset_t stop_signals = block_stop_signals();
+  StopSignals signals;
   const auto config = load_config(options.config);
   if (!config) return config.error();
   const std::vector<std::string> dirs = config->settings().data_dirs();
   const std::string data_dir = dirs.empty() ? std::string{} : dirs.front();
-  if (!make_data_dir(data_dir)) return kExitFailed;
+  const int dir_problem = make_data_dir(data_dir);
+  if (dir_problem != 0) return dir_problem;
   ConsoleLogger logger(options.verbose ? LogLevel::debug : LogLevel::info);
   Result<std::unique_ptr<Runtime>> runtime =
       Runtime::start(runtime_options(*config, data_dir, logger));
@@ -154,7 +171,7 @@ int serve(const ServeOptions& options) {
               << "; `keelson doctor` tells more\n";
     return kExitFailed;
   }
-  const int code = serve_with(*config, data_dir, **runtime, logger, stop_signals);
+  const int code = serve_with(*config, data_dir, **runtime, logger, signals);
   (*runtime)->stop();
   return code;
 }

@@ -87,10 +87,24 @@ class Describer {
     result.error_code = to_code(error);
     result.error_message = std::move(message);
   }
-  static bool is_wanted(const Asked& asked, std::string_view name) {
-    if (!asked.configuration_keys) return true;
-    return std::find(asked.configuration_keys->begin(), asked.configuration_keys->end(), name) !=
-           asked.configuration_keys->end();
+  /// The settings of `table` that are asked for, in its order.
+  template <class Table>
+  static std::vector<const SettingDef*> select(const Asked& asked, const Table& table) {
+    std::set<std::string_view> wanted;  // of names that exist: its size is not the client's
+    if (asked.configuration_keys) {
+      std::set<std::string_view> known;
+      for (const SettingDef& definition : table) known.insert(definition.name);
+      for (const std::string_view key : *asked.configuration_keys) {
+        if (known.contains(key)) wanted.insert(key);
+      }
+    }
+    std::vector<const SettingDef*> selected;
+    for (const SettingDef& definition : table) {
+      if (!asked.configuration_keys || wanted.contains(definition.name)) {
+        selected.push_back(&definition);
+      }
+    }
+    return selected;
   }
   SettingLayers layers(const Settings* own) const {
     return setting_layers(view_, context_.services.self, context_.services.settings, own);
@@ -105,11 +119,10 @@ class Describer {
     if (known == nullptr) {
       return refuse_with(result, ApiErrc::unknown_topic_or_partition, "there is no such topic");
     }
-    for (const SettingDef& definition : topic_setting_table()) {
-      if (!is_wanted(asked, definition.name)) continue;
+    for (const SettingDef* definition : select(asked, topic_setting_table())) {
       result.configs.push_back(
-          describe(definition, effective_topic_setting(definition, layers(&known->settings)),
-                   definition.name, false, request_));
+          describe(*definition, effective_topic_setting(*definition, layers(&known->settings)),
+                   definition->name, false, request_));
     }
   }
 
@@ -123,13 +136,12 @@ class Describer {
                                           "; ask broker ", asked.resource_name, " itself"));
       }
     }
-    for (const SettingDef& definition : broker_setting_table()) {
-      if (!is_wanted(asked, definition.name)) continue;
+    for (const SettingDef* definition : select(asked, broker_setting_table())) {
       // The cluster's default shows what was set there, and nothing else.
-      if (defaults && !view_.broker_defaults.contains(std::string(definition.name))) continue;
+      if (defaults && !view_.broker_defaults.contains(std::string(definition->name))) continue;
       result.configs.push_back(
-          describe(definition, effective_broker_setting(definition, layers(nullptr)),
-                   definition.name, definition.update == SettingUpdate::read_only, request_));
+          describe(*definition, effective_broker_setting(*definition, layers(nullptr)),
+                   definition->name, definition->update == SettingUpdate::read_only, request_));
     }
   }
 
@@ -139,11 +151,10 @@ class Describer {
     }
     const auto own = view_.group_settings.find(std::string(asked.resource_name));
     const Settings* const set = own == view_.group_settings.end() ? nullptr : &own->second;
-    for (const SettingDef& definition : group_setting_table()) {
-      if (!is_wanted(asked, definition.name)) continue;
-      result.configs.push_back(describe(definition,
-                                        effective_group_setting(definition, layers(set)),
-                                        definition.name, false, request_));
+    for (const SettingDef* definition : select(asked, group_setting_table())) {
+      result.configs.push_back(describe(*definition,
+                                        effective_group_setting(*definition, layers(set)),
+                                        definition->name, false, request_));
     }
   }
 
@@ -193,7 +204,10 @@ Task<Answered<DescribeConfigsResponse>> handle_describe_configs(RequestContext& 
   const auto view = context.services.controller.view();
   const Describer describer(context, *view, request);
   DescribeConfigsResponse response;
+  std::set<std::pair<std::int8_t, std::string_view>> described;
   for (const auto& asked : request.resources) {
+    // Each once: a small request that repeats a name must not make a huge answer.
+    if (!described.emplace(asked.resource_type, asked.resource_name).second) continue;
     auto& result = response.results.emplace_back();
     result.resource_type = asked.resource_type;
     result.resource_name = asked.resource_name;

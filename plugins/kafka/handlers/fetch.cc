@@ -43,47 +43,34 @@ std::vector<SessionPartition> read_partitions(const FetchRequest& request) {
 /// Brings the session up to date with an incremental request.
 void update_session(FetchSession& session, const FetchRequest& request,
                     std::vector<SessionPartition> asked) {
-  const auto same = [](const SessionPartition& one, const FetchTopicKey& topic,
-                       std::int32_t partition) {
-    return one.partition == partition && one.topic == topic;
-  };
   for (const auto& topic : request.forgotten_topics_data) {
     const FetchTopicKey key{std::string(topic.topic), topic.topic_id};
     for (const std::int32_t partition : topic.partitions) {
-      std::erase_if(session.partitions,
-                    [&](const SessionPartition& one) { return same(one, key, partition); });
+      session.partitions.forget(key, partition);
     }
   }
-  for (SessionPartition& one : asked) {
-    const auto known = std::find_if(
-        session.partitions.begin(), session.partitions.end(),
-        [&](const SessionPartition& other) { return same(other, one.topic, one.partition); });
-    if (known == session.partitions.end()) {
-      session.partitions.push_back(std::move(one));
-    } else {
-      known->update_from(one);
-    }
-  }
+  for (SessionPartition& one : asked) session.partitions.update(std::move(one));
 }
 
-std::vector<Wanted> locate(const ClusterView& view, BrokerId self,
+std::vector<Wanted> locate(const ClusterView& view, BrokerId self, bool by_id,
                            const std::vector<SessionPartition*>& asked) {
   std::vector<Wanted> wanted;
   wanted.reserve(asked.size());
   for (SessionPartition* one : asked) {
     Wanted& here = wanted.emplace_back();
     here.asked = one;
-    const bool by_id = one->topic.name.empty();
     const auto topic = find_topic(view, by_id, one->topic.name, one->topic.id);
     if (!topic) {
       here.error = topic.error();
       continue;
     }
     const auto key = find_partition(**topic, one->partition, self);
-    if (key) {
-      here.key = *key;
-    } else {
+    if (!key) {
       here.error = key.error();
+    } else if (one->bytes_max < 0) {
+      here.error = ApiErrc::invalid_request;
+    } else {
+      here.key = *key;
     }
   }
   return wanted;
@@ -181,6 +168,7 @@ Task<Answered<FetchResponse>> handle_fetch(RequestContext& context, FetchRequest
   FetchSessionCache& sessions = context.fetch_sessions;
   const std::int64_t now_ns = context.shard().clock().now_ns();
   std::vector<SessionPartition> named = read_partitions(request);
+  const bool by_id = context.version() >= kFirstIdVersion;
   std::shared_ptr<FetchSession> session;
   bool incremental = false;
 
@@ -190,8 +178,8 @@ Task<Answered<FetchResponse>> handle_fetch(RequestContext& context, FetchRequest
     if (request.session_id != kNoSession) sessions.close(request.session_id);
     if (wants_new && !named.empty()) session = sessions.open(now_ns);
     if (session) {
-      session->by_id = context.version() >= kFirstIdVersion;
-      session->partitions.assign(named.begin(), named.end());
+      session->by_id = by_id;
+      for (SessionPartition& one : named) session->partitions.update(std::move(one));
     }
   } else {
     session = sessions.find(request.session_id);
@@ -199,7 +187,7 @@ Task<Answered<FetchResponse>> handle_fetch(RequestContext& context, FetchRequest
     if (session->in_use || session->next_epoch != request.session_epoch) {
       co_return refuse_all(ApiErrc::invalid_fetch_session_epoch);
     }
-    if (session->by_id != (context.version() >= kFirstIdVersion)) {
+    if (session->by_id != by_id) {
       co_return refuse_all(ApiErrc::fetch_session_topic_id_error);
     }
     incremental = true;
@@ -216,7 +204,7 @@ Task<Answered<FetchResponse>> handle_fetch(RequestContext& context, FetchRequest
     for (SessionPartition& one : named) asked.push_back(&one);
   }
   const auto view = context.services.controller.view();
-  const std::vector<Wanted> wanted = locate(*view, context.services.self, asked);
+  const std::vector<Wanted> wanted = locate(*view, context.services.self, by_id, asked);
   std::vector<FetchAnswer> answers = co_await fetch_partitions(context, request, wanted);
 
   if (session) session->in_use = false;
@@ -238,8 +226,7 @@ Task<Answered<FetchResponse>> handle_fetch(RequestContext& context, FetchRequest
     auto next = session->partitions.begin();
     for (const SessionPartition* one : with_records) {
       while (&*next != one) ++next;
-      const auto served = next++;
-      session->partitions.splice(session->partitions.end(), session->partitions, served);
+      session->partitions.move_to_end(next++);
     }
   }
   co_return response;

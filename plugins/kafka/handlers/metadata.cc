@@ -89,13 +89,13 @@ Task<Answered<MetadataResponse>> handle_metadata(RequestContext& context, Metada
       context.limits.auto_create_topics &&
       (request.allow_auto_topic_creation || context.version() < kFirstAutoCreateChoice);
   if (!all && may_create) {
-    std::vector<std::string> missing;
+    std::set<std::string> missing;
     for (const auto& wanted : *request.topics) {
       if (!wanted.name || !is_legal_topic_name(*wanted.name)) continue;
-      if (view->find(*wanted.name) == nullptr) missing.emplace_back(*wanted.name);
+      if (view->find(*wanted.name) == nullptr) missing.emplace(*wanted.name);
     }
     if (!missing.empty()) {
-      co_await create_missing_topics(context, std::move(missing));
+      co_await create_missing_topics(context, {missing.begin(), missing.end()});
       view = context.services.controller.view();
     }
   }
@@ -118,8 +118,12 @@ Task<Answered<MetadataResponse>> handle_metadata(RequestContext& context, Metada
       response.topics.push_back(describe_topic(*topic));
     }
   } else {
+    // Each once: a small request that repeats a name must not make a huge answer.
+    std::set<std::pair<std::string_view, engine::Uuid>> answered;
     for (const auto& wanted : *request.topics) {
       const bool by_id = !wanted.name;
+      const engine::Uuid id = by_id ? wanted.topic_id : engine::Uuid{};
+      if (!answered.emplace(wanted.name.value_or(std::string_view{}), id).second) continue;
       const std::string_view name = wanted.name.value_or(std::string_view{});
       const auto topic = find_topic(*view, by_id, name, wanted.topic_id);
       if (topic) {
@@ -193,10 +197,15 @@ Task<Answered<DescribeTopicPartitionsResponse>> handle_describe_topic_partitions
       first_partition = std::max(0, request.cursor->partition_index);
     }
   }
-  std::int32_t left =
-      std::min(request.response_partition_limit, context.limits.partitions_per_page_max);
-  if (left <= 0) left = context.limits.partitions_per_page_max;
+  std::int32_t left = std::max(
+      1, std::min(request.response_partition_limit, context.limits.partitions_per_page_max));
   for (; name != names.cend(); ++name, first_partition = 0) {
+    if (left == 0) {
+      response.next_cursor.emplace();
+      response.next_cursor->topic_name = *name;
+      response.next_cursor->partition_index = 0;
+      break;
+    }
     auto& added = response.topics.emplace_back();
     added.name = *name;
     const TopicView* const topic = view->find(*name);

@@ -50,10 +50,12 @@ std::int16_t first_version_of(std::int64_t timestamp_ms) {
 Task<Answered<ListOffsetsResponse>> handle_list_offsets(RequestContext& context,
                                                         ListOffsetsRequest request) {
   const auto view = context.services.controller.view();
-  std::multiset<std::pair<std::string_view, std::int32_t>> seen;
+  std::set<std::pair<std::string_view, std::int32_t>> seen;
+  std::set<std::pair<std::string_view, std::int32_t>> repeated;
   for (const auto& topic : request.topics) {
     for (const auto& partition : topic.partitions) {
-      seen.emplace(topic.name, partition.partition_index);
+      const bool first = seen.emplace(topic.name, partition.partition_index).second;
+      if (!first) repeated.emplace(topic.name, partition.partition_index);
     }
   }
   ListOffsetsResponse response;
@@ -64,7 +66,7 @@ Task<Answered<ListOffsetsResponse>> handle_list_offsets(RequestContext& context,
       auto& one = result.partitions.emplace_back();
       one.partition_index = asked.partition_index;
       const auto key = locate(context, *view, topic.name, asked.partition_index);
-      if (seen.count({topic.name, asked.partition_index}) > 1) {
+      if (repeated.contains({topic.name, asked.partition_index})) {
         one.error_code = to_code(ApiErrc::invalid_request);
       } else if (!key) {
         one.error_code = to_code(key.error());

@@ -1,6 +1,7 @@
 // Produce: record batches into partitions.
 #include <utility>
 
+#include "engine/log/record_batch.h"
 #include "plugins/kafka/handlers/handlers.h"
 #include "plugins/kafka/topic_lookup.h"
 
@@ -53,6 +54,13 @@ ApiErrc check_topic(const RequestContext& context, const TopicView& topic) {
     return ApiErrc::invalid_topic_exception;
   }
   return ApiErrc::none;
+}
+
+/// Whether the first batch says that it is part of a transaction. Malformed ones do not: validation
+/// says what is wrong with them.
+bool holds_transaction(engine::Bytes records) {
+  const engine::Result<engine::log::BatchHeader> header = engine::log::read_batch_header(records);
+  return header && header->is_transactional() && !header->is_control();
 }
 
 bool any_error(const ProduceResponse& response) {
@@ -120,6 +128,11 @@ Task<Answered<ProduceResponse>> handle_produce(RequestContext& context, ProduceR
         if (!key) error = key.error();
       }
       if (error == ApiErrc::none && !partition.records) error = ApiErrc::invalid_record;
+      if (error == ApiErrc::none && holds_transaction(*partition.records)) {
+        // No transaction can be begun here, so this batch belongs to none.
+        error = request.transactional_id ? ApiErrc::not_enough_replicas
+                                         : ApiErrc::transactional_id_authorization_failed;
+      }
       topic_response.partition_responses.push_back(refused(partition.index, error));
       if (error != ApiErrc::none) continue;
       places.push_back(

@@ -15,8 +15,9 @@ using engine::Result;
 using engine::Task;
 
 namespace {
-constexpr std::size_t kSizeBytes = 4;  // the prefix that tells a request's size
-}
+constexpr std::size_t kSizeBytes = 4;           // the prefix that tells a request's size
+constexpr std::size_t kFirstFrameBytes = 4096;  // given to a frame of which nothing has come
+}  // namespace
 
 Task<Result<std::size_t>> FrameReader::receive(MutableBytes into) {
   const iovec target{into.data(), into.size()};
@@ -36,10 +37,11 @@ void FrameReader::resize_buffer() {
   // Full receives ask for a larger buffer; a quiet connection goes back to the small one.
   const std::size_t wanted = filled_whole_buffer_ ? kBusyBufferBytes : kIdleBufferBytes;
   const std::size_t held = buffered();
-  if (buffer_.size() == wanted || held > wanted) return;
-  std::vector<std::byte> resized(wanted);
-  if (held > 0) std::memcpy(resized.data(), buffer_.data() + start_, held);
+  if (buffer_bytes_ == wanted || held > wanted) return;
+  auto resized = std::make_unique_for_overwrite<std::byte[]>(wanted);
+  if (held > 0) std::memcpy(resized.get(), buffer_.get() + start_, held);
   buffer_ = std::move(resized);
+  buffer_bytes_ = wanted;
   start_ = 0;
   end_ = held;
 }
@@ -50,11 +52,11 @@ Task<Result<void>> FrameReader::fill(std::size_t bytes_wanted) {
     if (start_ == end_) start_ = end_ = 0;
     resize_buffer();
     if (start_ > 0) {
-      std::memmove(buffer_.data(), buffer_.data() + start_, buffered());
+      std::memmove(buffer_.get(), buffer_.get() + start_, buffered());
       end_ -= start_;
       start_ = 0;
     }
-    const MutableBytes room{buffer_.data() + end_, buffer_.size() - end_};
+    const MutableBytes room{buffer_.get() + end_, buffer_bytes_ - end_};
     const Result<std::size_t> received = co_await receive(room);
     if (!received) co_return std::unexpected(received.error());
     filled_whole_buffer_ = *received == room.size();
@@ -64,10 +66,10 @@ Task<Result<void>> FrameReader::fill(std::size_t bytes_wanted) {
 }
 
 Task<Result<void>> FrameReader::grow(Frame& frame, std::size_t frame_bytes) {
-  // At most double of what has come, so a claim without bytes costs nothing.
-  const std::size_t first_bytes = std::max(buffered(), kFreeFrameBytes);
+  // At most double of what has come, so a claim without bytes costs next to nothing.
+  const std::size_t come_bytes = frame.size_bytes() + buffered();
   const std::size_t capacity_bytes =
-      std::min(frame_bytes, std::max(first_bytes, 2 * frame.capacity_bytes()));
+      std::min(frame_bytes, std::max(2 * come_bytes, kFirstFrameBytes));
   const std::size_t charge = frame.extra_charge(capacity_bytes);
   if (charge > 0) {
     const bool granted =
@@ -81,7 +83,7 @@ Task<Result<void>> FrameReader::grow(Frame& frame, std::size_t frame_bytes) {
 Task<Result<Frame>> FrameReader::next() {
   const Result<void> prefix = co_await fill(kSizeBytes);
   if (!prefix) co_return std::unexpected(prefix.error());
-  const auto announced = engine::load_big_endian<std::int32_t>(buffer_.data() + start_);
+  const auto announced = engine::load_big_endian<std::int32_t>(buffer_.get() + start_);
   if (announced <= 0 || static_cast<std::uint32_t>(announced) > frame_bytes_max_) {
     co_return fail(Errc::invalid_argument);
   }
@@ -97,7 +99,7 @@ Task<Result<Frame>> FrameReader::next() {
     MutableBytes room = frame.free_space();
     if (buffered() > 0) {
       const std::size_t taken = std::min(buffered(), room.size());
-      std::memcpy(room.data(), buffer_.data() + start_, taken);
+      std::memcpy(room.data(), buffer_.get() + start_, taken);
       start_ += taken;
       frame.filled(taken);
       continue;

@@ -1,8 +1,9 @@
 // plugins/kafka/server/frame_reader.h: cuts a byte stream into requests.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "engine/error.h"
 #include "engine/io/shard.h"
@@ -46,7 +47,8 @@ class FrameReader {
   const int fd_;
   const std::uint32_t frame_bytes_max_;
   engine::io::Semaphore& budget_;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte[]> buffer_;
+  std::size_t buffer_bytes_ = 0;
   std::size_t start_ = 0;  // first byte not yet given out
   std::size_t end_ = 0;
   bool filled_whole_buffer_ = false;

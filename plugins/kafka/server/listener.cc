@@ -1,6 +1,8 @@
 #include "plugins/kafka/server/listener.h"
 
 #include <algorithm>
+#include <cassert>
+#include <cerrno>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -33,6 +35,7 @@ Listener::Listener(engine::io::ShardGroup& shards, RequestHandler& handler, List
         std::make_unique<ShardConnections>(shards_.at(i), limits_.request_memory_bytes));
   }
   accept_ended_ = std::make_unique<engine::io::Event>(shards_.at(0));
+  handed_over_ = std::make_unique<engine::io::Gate>(shards_.at(0));
 }
 
 Listener::~Listener() = default;
@@ -51,6 +54,7 @@ void Listener::start() {
 
 Task<void> Listener::accept_connections() {
   Shard& shard = shards_.at(0);
+  bool told = false;
   while (!stopping_) {
     engine::io::IoAwaiter operation{shard};
     operation.code = engine::io::OpCode::accept;
@@ -58,12 +62,17 @@ Task<void> Listener::accept_connections() {
     const std::int64_t result = co_await operation;
     if (result >= 0) {
       admit(static_cast<int>(result));
+      told = false;
       continue;
     }
     if (stopping_) break;
+    if (result == -ECONNABORTED || result == -EPROTO) continue;  // that peer has gone already
     // Out of descriptors or memory: those that are open go on; try again when some may be free.
-    shard.logger().write(LogLevel::warning, "net",
-                         engine::concat("cannot accept a connection, errno ", -result));
+    if (!std::exchange(told, true)) {
+      shard.logger().write(
+          LogLevel::warning, "net",
+          engine::concat("cannot accept connections, errno ", -result, "; trying until it works"));
+    }
     co_await shard.sleep_for_ms(100);
   }
   accept_ended_->set();
@@ -85,10 +94,13 @@ void Listener::admit(int fd) {
   const auto target = static_cast<std::uint32_t>(fewest - open_by_shard_.begin());
   ++open_by_shard_[target];
   ++of_host;
+  const bool entered = handed_over_->enter();
+  assert(entered);  // it closes after stopping_ is set
   shard.spawn(hand_over(target, fd, next_id_++, host));
 }
 
 Task<void> Listener::hand_over(std::uint32_t target, int fd, std::uint64_t id, std::string host) {
+  const engine::io::Gate::Pass pass(*handed_over_);
   const auto work = [&, target, fd, id] { return serve_on(target, fd, id, host); };
   co_await call_on(shards_.at(0), shards_.at(target), work);
   --open_by_shard_[target];
@@ -102,7 +114,7 @@ Task<void> Listener::serve_on(std::uint32_t index, int fd, std::uint64_t id, std
   Connection connection(shard, fd, id, handler_, limits_.connection, mine.request_memory);
   connection.context().peer_host = std::move(host);
   mine.open.insert(&connection);
-  if (!mine.sweeping && limits_.idle_ms_max > 0) {
+  if (!mine.sweeping && limits_.idle_ms_max > 0 && !mine.stopping.is_set()) {
     mine.sweeping = true;
     shard.spawn(sweep_idle(index));
   }
@@ -163,6 +175,7 @@ Task<void> Listener::stop(std::int64_t deadline_ns) {
     const auto work = [&, i] { return drain_on(i, deadline_ns); };
     co_await call_on(shard, shards_.at(i), work);
   }
+  co_await handed_over_->close();  // what runs here for each connection has ended too
 }
 
 }  // namespace keelson::kafka

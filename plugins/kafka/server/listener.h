@@ -2,11 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "engine/io/cross_shard.h"
@@ -63,6 +61,7 @@ class Listener {
   std::vector<std::uint32_t> open_by_shard_;
   std::map<std::string, std::uint32_t> open_by_host_;
   std::unique_ptr<engine::io::Event> accept_ended_;
+  std::unique_ptr<engine::io::Gate> handed_over_;  // a pass for each connection, until it is gone
 };
 
 }  // namespace keelson::kafka

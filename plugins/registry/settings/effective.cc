@@ -46,14 +46,20 @@ class Search {
     for (const SettingSynonym& synonym : names) {
       const SettingDef* definition = find_broker_setting(synonym.name);
       assert(definition != nullptr);  // the tables are checked by a test
-      if (definition->default_text != nullptr) {
+      if (definition->default_text == nullptr) continue;
+      if (synonym.name == names.front().name) {
         add(synonym, definition->default_text, SettingSource::default_value);
+      } else if (!result_.value) {
+        // log.retention.hours gives retention.ms its default; Kafka does not list it as a synonym.
+        result_.value = converted(definition->default_text, synonym);
+        result_.source = SettingSource::default_value;
       }
     }
   }
 
   EffectiveSetting finish() {
-    if (result_.candidates.empty() && result_.definition->default_text != nullptr) {
+    if (!result_.value && result_.candidates.empty() &&
+        result_.definition->default_text != nullptr) {
       result_.value = result_.definition->default_text;
     }
     return std::move(result_);

@@ -314,13 +314,13 @@ std::string segment_name(std::int64_t base) {
 
 /// Opens a damaged specimen after an unclean stop; what recovery found, or nothing where it failed.
 std::vector<std::string> reopen(Specimen& specimen, const io::SimDisk& damaged, LogConfig config,
-                                std::int64_t end) {
+                                std::int64_t end, OpenHints hints = {}) {
   io::SimNode& node = specimen.with_disk(damaged);
   std::vector<std::string> findings;
   specimen.world.run_task(node.shard(),
                           [](io::Shard& shard, LogConfig with, std::vector<std::string>& found,
-                             std::int64_t expected_end) -> Task<void> {
-                            Result<Opened> opened = co_await open_log(shard, with);
+                             std::int64_t expected_end, OpenHints known) -> Task<void> {
+                            Result<Opened> opened = co_await open_log(shard, with, known);
                             EXPECT_TRUE(opened.has_value())
                                 << (opened ? "" : to_string(opened.error().code));
                             if (!opened) co_return;
@@ -328,7 +328,7 @@ std::vector<std::string> reopen(Specimen& specimen, const io::SimDisk& damaged, 
                             found = opened->log->recovery().findings;
                             const Result<void> closed = co_await opened->log->close();
                             EXPECT_TRUE(closed.has_value());
-                          }(node.shard(), config, findings, end));
+                          }(node.shard(), config, findings, end, hints));
   return findings;
 }
 
@@ -432,6 +432,25 @@ TEST(LogDamage, FilesMissingUnnamedOrGarbledAreReported) {
     EXPECT_TRUE(specimen.world.run_task(node.shard(), check(node.shard(), history, config, false)));
     EXPECT_TRUE(node.disk().exists(name));
   }
+}
+
+// The recovery point of the directory lies behind the end of every segment but the last.
+TEST(LogDamage, LostManifestAfterACleanStopWithholdsNothing) {
+  LogConfig config = small_segments();
+  config.segment_bytes = 1'500;
+  Specimen specimen(true, config);
+  const std::int64_t end = specimen.history.acknowledged_end;
+  io::SimDisk damaged = specimen.disk;
+  ASSERT_TRUE(damaged.erase("/" + kDir + "/keelson.manifest"));
+  const std::vector<std::string> findings =
+      reopen(specimen, damaged, config, end, {.clean_stop = true, .recovery_point = Offset{end}});
+  for (const std::string& finding : findings) {
+    EXPECT_THAT(finding, testing::Not(testing::HasSubstr("withheld")));
+    EXPECT_THAT(finding, testing::Not(testing::HasSubstr("set aside")));
+  }
+  io::SimNode& node = specimen.restart();
+  History history = specimen.history;
+  EXPECT_TRUE(specimen.world.run_task(node.shard(), check(node.shard(), history, config, false)));
 }
 
 TEST(LogSpace, RefusesBeforeTheDiskIsFullAndResumes) {

@@ -1,0 +1,416 @@
+#include "replication/single_replicator.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/replication/replicator_world.h"
+
+namespace keelson::test {
+namespace {
+
+using engine::LeaderEpoch;
+using engine::Offset;
+
+class SingleReplicator : public ::testing::TestWithParam<std::uint32_t> {
+ protected:
+  std::uint32_t shards() const { return GetParam(); }
+  std::uint32_t last() const { return shards() - 1; }
+};
+INSTANTIATE_TEST_SUITE_P(Shards, SingleReplicator, ::testing::Values(1u, 3u));
+
+TEST_P(SingleReplicator, GivesBackWhatWasProduced) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(6));
+  for (std::int32_t partition = 0; partition < 6; ++partition) {
+    EXPECT_EQ(world.produce(partition, 2, last()).base_offset, 0);
+    const ProduceAnswer second = world.produce(partition, 3);
+    EXPECT_EQ(second.error, ApiErrc::none);
+    EXPECT_EQ(second.base_offset, 2);
+    EXPECT_EQ(second.log_start_offset, 0);
+  }
+  const auto answers =
+      world.fetch(world.fetch_of({{0, 0}, {1, 0}, {2, 2}, {3, 5}, {4, 0}, {5, 0}}), last());
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i].error, ApiErrc::none);
+    EXPECT_EQ(answers[i].high_watermark, 5);
+    EXPECT_EQ(answers[i].last_stable_offset, 5);
+    EXPECT_EQ(answers[i].records.empty(), i == 3) << i;
+  }
+}
+
+// The append wakes the poll: no timer in between, whatever shard each is on.
+TEST_P(SingleReplicator, ALongPollIsWokenByTheAppend) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  for (std::uint32_t home = 0; home < shards(); ++home) {
+    for (std::uint32_t owner = 0; owner < shards(); ++owner) {
+      const std::int32_t partition = world.partition_on(owner, 12);
+      const std::int64_t offset = world.produce(partition).base_offset + 1;
+      auto parked = world.park(world.fetch_of({{partition, offset}}, 60'000), home);
+      ASSERT_FALSE(parked->answers);
+      const std::int64_t before_ns = world.world.now_ns();
+      world.produce(partition, 1, (home + 1) % shards());
+      world.world.run_for(50 * kMillisecond);
+      ASSERT_TRUE(parked->answers);
+      EXPECT_LT(parked->ended_ns - before_ns, 50 * kMillisecond);
+      EXPECT_FALSE(parked->answers->at(0).records.empty());
+      EXPECT_EQ(parked->answers->at(0).high_watermark, offset + 1);
+    }
+  }
+}
+
+TEST_P(SingleReplicator, ALongPollOverAllShardsIsWokenByAnyOfThem) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  std::vector<std::pair<std::int32_t, std::int64_t>> all;
+  for (std::int32_t i = 0; i < 12; ++i) all.emplace_back(i, 0);
+  for (std::int32_t i = 0; i < 12; ++i) {
+    auto parked = world.park(world.fetch_of(all, 60'000), last());
+    world.produce(i);
+    world.world.run_for(50 * kMillisecond);
+    ASSERT_TRUE(parked->answers);
+    EXPECT_FALSE(parked->answers->at(static_cast<std::size_t>(i)).records.empty());
+    all[static_cast<std::size_t>(i)].second = 1;
+  }
+}
+
+TEST_P(SingleReplicator, ALongPollEndsAtItsDeadline) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  const std::int64_t before_ns = world.world.now_ns();
+  auto parked = world.park(world.fetch_of({{0, 0}, {1, 0}, {2, 0}}, 500));
+  world.world.run_for(kSecond);
+  ASSERT_TRUE(parked->answers);
+  EXPECT_GE(parked->ended_ns - before_ns, 500 * kMillisecond);
+  EXPECT_LT(parked->ended_ns - before_ns, 520 * kMillisecond);
+  EXPECT_TRUE(parked->answers->at(0).records.empty());
+  EXPECT_EQ(parked->answers->at(0).error, ApiErrc::none);
+  EXPECT_EQ(parked->answers->at(0).high_watermark, 0);
+}
+
+TEST_P(SingleReplicator, ALongPollEndsWhenCancelled) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  auto parked = world.park(world.fetch_of({{0, 0}, {1, 0}, {2, 0}}, 60'000), last());
+  parked->cancelled.set();
+  world.world.run_for(50 * kMillisecond);
+  EXPECT_TRUE(parked->answers);
+  // One that begins when it is cancelled already does not wait.
+  auto late = std::make_unique<ReplicatorWorld::Parked>(world.home(last()));
+  late->cancelled.set();
+  world.home(last()).spawn(world.run(*late, world.fetch_of({{0, 0}}, 60'000), last()));
+  world.world.run_for(50 * kMillisecond);
+  EXPECT_TRUE(late->answers);
+}
+
+TEST_P(SingleReplicator, MinBytesAreWaitedFor) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  const auto size = static_cast<std::int32_t>(ReplicatorWorld::batch(1).size());
+  auto parked = world.park(world.fetch_of({{0, 0}, {1, 0}, {2, 0}}, 60'000, 3 * size), last());
+  world.produce(0);
+  world.produce(1);
+  world.world.run_for(50 * kMillisecond);
+  EXPECT_FALSE(parked->answers);
+  world.produce(1);
+  world.world.run_for(50 * kMillisecond);
+  ASSERT_TRUE(parked->answers);
+  EXPECT_EQ(parked->answers->at(0).high_watermark, 1);
+  EXPECT_EQ(parked->answers->at(1).high_watermark, 2);
+}
+
+// Nobody waits for more than may be answered.
+TEST_P(SingleReplicator, MinBytesAboveTheLimitAreCapped) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1));
+  world.produce(0, 100);
+  FetchCall call = world.fetch_of({{0, 0}}, 60'000, 1'000'000);
+  call.bytes_max = 50;
+  const std::int64_t before_ns = world.world.now_ns();
+  EXPECT_FALSE(world.fetch(std::move(call)).at(0).records.empty());
+  EXPECT_LT(world.world.now_ns() - before_ns, kSecond);
+}
+
+TEST_P(SingleReplicator, AnErrorEndsTheWait) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(3));
+  const std::int64_t before_ns = world.world.now_ns();
+  const auto answers = world.fetch(world.fetch_of({{0, 0}, {7, 0}, {1, 99}}, 60'000), last());
+  EXPECT_EQ(answers.at(0).error, ApiErrc::none);
+  EXPECT_EQ(answers.at(1).error, ApiErrc::unknown_topic_or_partition);
+  EXPECT_EQ(answers.at(2).error, ApiErrc::offset_out_of_range);
+  EXPECT_LT(world.world.now_ns() - before_ns, kSecond);
+}
+
+// KIP-74: the first partition with records gets a batch whatever the limits, the others obey.
+TEST_P(SingleReplicator, LimitsHoldOverAllPartitions) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  const std::size_t size = ReplicatorWorld::batch(1).size();
+  for (std::int32_t i = 0; i < 12; ++i) {
+    for (int n = 0; n < 4; ++n) world.produce(i);
+  }
+  std::vector<std::pair<std::int32_t, std::int64_t>> all;
+  for (std::int32_t i = 0; i < 12; ++i) all.emplace_back(i, 0);
+  const auto total = [&](FetchCall call) {
+    std::size_t bytes = 0;
+    for (const FetchAnswer& answer : world.fetch(std::move(call), last())) {
+      EXPECT_EQ(answer.error, ApiErrc::none);
+      bytes += ReplicatorWorld::bytes_of(answer);
+    }
+    return bytes;
+  };
+  FetchCall call = world.fetch_of(all);
+  EXPECT_EQ(total(call), 48 * size);
+  call.bytes_max = 1;
+  EXPECT_EQ(total(call), size);
+  call.bytes_max = 0;
+  EXPECT_EQ(total(call), size);
+  call.bytes_max = static_cast<std::int32_t>(10 * size + size / 2);
+  EXPECT_LE(total(call), 10 * size + size / 2);
+  EXPECT_GE(total(call), 7 * size);
+  call = world.fetch_of(all);
+  for (FetchPartition& partition : call.partitions) {
+    partition.bytes_max = static_cast<std::int32_t>(2 * size);
+  }
+  EXPECT_EQ(total(call), 24 * size);
+  for (FetchPartition& partition : call.partitions) partition.bytes_max = 0;
+  EXPECT_EQ(total(call), size);
+}
+
+TEST_P(SingleReplicator, PipelinedAppendsKeepTheirOrder) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  for (std::int32_t partition = 0; partition < 12; ++partition) {
+    std::vector<std::optional<ProduceAnswer>> answers(50);
+    struct Work {
+      static engine::Task<void> run(ReplicatorWorld& world, std::int32_t partition,
+                                    std::uint32_t shard, int records,
+                                    std::optional<ProduceAnswer>& answer) {
+        answer = co_await world.append(partition, ReplicatorWorld::batch(records), shard);
+      }
+    };
+    for (int i = 0; i < 50; ++i) {
+      world.home(last()).spawn(
+          Work::run(world, partition, last(), 1 + i % 3, answers[static_cast<std::size_t>(i)]));
+    }
+    world.world.run_for(5 * kSecond);
+    std::int64_t expected = 0;
+    for (int i = 0; i < 50; ++i) {
+      const auto& answer = answers[static_cast<std::size_t>(i)];
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->base_offset, expected);
+      expected += 1 + i % 3;
+    }
+  }
+}
+
+TEST_P(SingleReplicator, PartitionsOfACallAreIndependent) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(4));
+  struct Work {
+    static engine::Task<std::vector<ProduceAnswer>> run(ReplicatorWorld& world) {
+      std::vector<std::vector<std::byte>> batches(5, ReplicatorWorld::batch(1));
+      batches[1][30] ^= std::byte{1};
+      ProduceCall call;
+      for (std::int32_t i = 0; i < 5; ++i) {
+        call.partitions.push_back(
+            {world.key(i), engine::MutableBytes(batches[static_cast<std::size_t>(i)])});
+      }
+      co_return co_await world.replicator->produce(world.home(), std::move(call));
+    }
+  };
+  const auto answers = world.world.run_task(world.home(), Work::run(world));
+  EXPECT_EQ(answers.at(0).error, ApiErrc::none);
+  EXPECT_EQ(answers.at(1).error, ApiErrc::corrupt_message);
+  EXPECT_EQ(answers.at(2).error, ApiErrc::none);
+  EXPECT_EQ(answers.at(3).error, ApiErrc::none);
+  EXPECT_EQ(answers.at(4).error, ApiErrc::unknown_topic_or_partition);
+}
+
+TEST_P(SingleReplicator, DeletionEndsLongPollsAndRefusesProduce) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(12));
+  world.produce(0, 3);
+  auto parked = world.park(world.fetch_of({{0, 3}, {1, 0}, {2, 0}}, 60'000), last());
+  struct Work {
+    // Produces until it is refused; every answer before was none.
+    static engine::Task<void> run(ReplicatorWorld& world, std::int32_t partition,
+                                  std::uint32_t shard, ApiErrc& last) {
+      while (last == ApiErrc::none) {
+        const ProduceAnswer answer =
+            co_await world.append(partition, ReplicatorWorld::batch(1), shard);
+        last = answer.error;
+      }
+    }
+  };
+  std::vector<ApiErrc> ends(12, ApiErrc::none);
+  for (std::int32_t i = 3; i < 12; ++i) {
+    const auto shard = static_cast<std::uint32_t>(i) % shards();
+    world.home(shard).spawn(Work::run(world, i, shard, ends[static_cast<std::size_t>(i)]));
+  }
+  world.world.run_for(20 * kMillisecond);
+  ASSERT_FALSE(parked->answers);
+  EXPECT_TRUE(world.set_topic(0));
+  world.world.run_for(kSecond);
+  ASSERT_TRUE(parked->answers);
+  // The first partition to go ends the wait; the others may still have been there then.
+  EXPECT_EQ(std::count_if(parked->answers->begin(), parked->answers->end(),
+                          [](const FetchAnswer& answer) {
+                            return answer.error != ApiErrc::none &&
+                                   answer.error != ApiErrc::unknown_topic_or_partition;
+                          }),
+            0);
+  EXPECT_EQ(world.fetch(world.fetch_of({{0, 3}}, 60'000)).at(0).error,
+            ApiErrc::unknown_topic_or_partition);
+  for (std::int32_t i = 3; i < 12; ++i) {
+    EXPECT_EQ(ends[static_cast<std::size_t>(i)], ApiErrc::unknown_topic_or_partition) << i;
+  }
+  EXPECT_EQ(world.produce(0).error, ApiErrc::unknown_topic_or_partition);
+  // Made again under the same id, it is empty.
+  ASSERT_TRUE(world.set_topic(12));
+  EXPECT_EQ(world.produce(0).base_offset, 0);
+}
+
+TEST_P(SingleReplicator, GrowthIsTakenBack) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(2));
+  world.produce(1);
+  ASSERT_TRUE(world.set_topic(5));
+  world.produce(4);
+  EXPECT_EQ(world.produce(1).base_offset, 1);
+  ASSERT_TRUE(world.set_topic(2));
+  EXPECT_EQ(world.produce(4).error, ApiErrc::unknown_topic_or_partition);
+  EXPECT_EQ(world.produce(1).base_offset, 2);
+  ASSERT_TRUE(world.set_topic(5));
+  EXPECT_EQ(world.produce(4).base_offset, 0);
+}
+
+TEST_P(SingleReplicator, EpochsFenceReaders) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1, /*leader_epoch=*/5));
+  world.produce(0, 4);
+  const auto error_of = [&](std::int32_t epoch) {
+    FetchCall call = world.fetch_of({{0, 0}});
+    call.partitions[0].current_leader_epoch = LeaderEpoch{epoch};
+    return world.fetch(std::move(call), last()).at(0).error;
+  };
+  EXPECT_EQ(error_of(-1), ApiErrc::none);
+  EXPECT_EQ(error_of(5), ApiErrc::none);
+  EXPECT_EQ(error_of(4), ApiErrc::fenced_leader_epoch);
+  EXPECT_EQ(error_of(6), ApiErrc::unknown_leader_epoch);
+  const auto end_of = [&](std::int32_t epoch, std::int32_t current) {
+    return world.world.run_task(
+        world.home(last()), world.replicator->epoch_end(world.home(last()), world.key(0),
+                                                        LeaderEpoch{epoch}, LeaderEpoch{current}));
+  };
+  EXPECT_EQ(end_of(5, -1)->end_offset, Offset{4});
+  EXPECT_EQ(end_of(6, 5)->end_offset, Offset{-1});
+  EXPECT_EQ(end_of(6, 5)->epoch, LeaderEpoch{-1});
+  EXPECT_EQ(end_of(5, 4).error().code, ApiErrc::fenced_leader_epoch);
+  EXPECT_EQ(end_of(5, 6).error().code, ApiErrc::unknown_leader_epoch);
+}
+
+TEST_P(SingleReplicator, ADivergedReaderIsToldWhere) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1, /*leader_epoch=*/5));
+  world.produce(0, 4);
+  const auto fetch = [&](std::int64_t offset, std::int32_t last_fetched) {
+    FetchCall call = world.fetch_of({{0, offset}});
+    call.partitions[0].last_fetched_epoch = LeaderEpoch{last_fetched};
+    return world.fetch(std::move(call), last()).at(0);
+  };
+  EXPECT_FALSE(fetch(4, 5).diverging);
+  EXPECT_EQ(fetch(4, 5).error, ApiErrc::none);
+  const FetchAnswer beyond = fetch(9, 5);  // out of range as well: the divergence counts
+  ASSERT_TRUE(beyond.diverging);
+  EXPECT_EQ(beyond.error, ApiErrc::none);
+  EXPECT_EQ(beyond.diverging->epoch, LeaderEpoch{5});
+  EXPECT_EQ(beyond.diverging->end_offset, Offset{4});
+  EXPECT_TRUE(beyond.records.empty());
+}
+
+TEST_P(SingleReplicator, RecordsBelowTheNewStartAreGone) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(3));
+  for (int i = 0; i < 10; ++i) world.produce(2);
+  const auto remove = [&](std::int64_t offset) {
+    return world.world.run_task(world.home(last()), world.replicator->delete_records(
+                                                        world.home(last()), world.key(2), offset));
+  };
+  EXPECT_EQ(*remove(4), 4);
+  EXPECT_EQ(*remove(2), 4);  // below the start: nothing to do
+  EXPECT_EQ(remove(11).error().code, ApiErrc::offset_out_of_range);
+  EXPECT_EQ(remove(-2).error().code, ApiErrc::offset_out_of_range);
+  EXPECT_EQ(world.fetch(world.fetch_of({{2, 3}})).at(0).error, ApiErrc::offset_out_of_range);
+  EXPECT_EQ(world.fetch(world.fetch_of({{2, 4}})).at(0).log_start_offset, 4);
+  EXPECT_EQ(*remove(kNoOffset), 10);
+  world.log_config.cleanup_delete = false;
+  world.log_config.cleanup_compact = true;
+  ASSERT_TRUE(world.set_topic(3));
+  EXPECT_EQ(remove(kNoOffset).error().code, ApiErrc::policy_violation);
+}
+
+TEST_P(SingleReplicator, SpecialTimes) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1));
+  world.produce(0, 5);  // at 1000 to 1004
+  const auto find = [&](std::int64_t time) {
+    return world.world.run_task(
+        world.home(last()), world.replicator->list_offset(world.home(last()), world.key(0), time,
+                                                          false, engine::kNoLeaderEpoch));
+  };
+  EXPECT_EQ(find(kLatestTime)->offset, 5);
+  EXPECT_EQ(find(kEarliestTime)->offset, 0);
+  EXPECT_EQ(find(kEarliestLocalTime)->offset, 0);
+  EXPECT_EQ(find(kLatestTieredTime)->offset, -1);
+  EXPECT_EQ(find(kEarliestPendingUploadTime)->offset, -1);
+  EXPECT_EQ(find(kMaxTime)->offset, 4);
+  EXPECT_EQ(find(kMaxTime)->timestamp_ms, 1004);
+  EXPECT_EQ(find(1002)->offset, 2);
+  EXPECT_EQ(find(1005)->offset, -1);
+  EXPECT_EQ(find(0)->offset, 0);
+  EXPECT_EQ(find(-7).error().code, ApiErrc::unsupported_version);
+}
+
+// A failed log brings nothing more: its readers wait for their time, they do not spin.
+TEST_P(SingleReplicator, ALongPollOfAFailedLogWaitsQuietly) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1));
+  world.produce(0, 3);
+  for (int i = 1; i <= 50; ++i) {
+    world.node.fail_nth(engine::io::OpKind::write, static_cast<std::uint64_t>(i));
+  }
+  const ProduceAnswer refused = world.produce(0);
+  EXPECT_EQ(refused.error, ApiErrc::kafka_storage_error);
+  EXPECT_EQ(world.produce(0).error, ApiErrc::kafka_storage_error);
+  auto parked = world.park(world.fetch_of({{0, 3}}, 10'000));
+  int steps = 0;
+  while (!parked->answers && steps < 200'000) {
+    world.world.step(world.world.now_ns() + 20 * kSecond);
+    ++steps;
+  }
+  EXPECT_LT(steps, 20'000);
+  ASSERT_TRUE(parked->answers);
+  EXPECT_TRUE(parked->answers->at(0).records.empty());
+  // What was acknowledged is still served.
+  EXPECT_FALSE(world.fetch(world.fetch_of({{0, 0}})).at(0).records.empty());
+}
+
+TEST_P(SingleReplicator, StopEndsLongPolls) {
+  auto world = std::make_unique<ReplicatorWorld>(shards());
+  ASSERT_TRUE(world->set_topic(12));
+  std::vector<std::unique_ptr<ReplicatorWorld::Parked>> parked;
+  for (std::int32_t i = 0; i < 12; ++i) {
+    parked.push_back(world->park(world->fetch_of({{i, 0}, {(i + 1) % 12, 0}}, 600'000), last()));
+  }
+  const std::int64_t before_ns = world->world.now_ns();
+  world->world.run_task(world->home(), world->replicator->stop());
+  EXPECT_LT(world->world.now_ns() - before_ns, kSecond);
+  world->world.run_for(kSecond);
+  for (const auto& one : parked) EXPECT_TRUE(one->answers);
+}
+
+}  // namespace
+}  // namespace keelson::test
