@@ -117,7 +117,8 @@ class Kill(unittest.TestCase):
         with Broker() as broker:
             admin.create(broker.port, "killed", PARTITIONS)
             admin.create(broker.port, "killed-too", PARTITIONS)
-            writers = [Writer(broker.port, "killed", p, OPTIONS.seed + p) for p in range(PARTITIONS)]
+            writers = [Writer(broker.port, "killed", p, OPTIONS.seed + p)
+                       for p in range(PARTITIONS)]
             for writer in writers:
                 writer.start()
             other = process.start(
