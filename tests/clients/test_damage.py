@@ -272,7 +272,7 @@ class Damage(unittest.TestCase):
             with wire.Client(broker.port, timeout_s=20) as client:
                 self.check_victim(case, client, lost, after)
 
-    def check_victim(self, case, client, lost):
+    def check_victim(self, case, client, lost, after):
         found, errors = self.read(client, VICTIM)
         self.check_found(VICTIM, found)
         gone = {offset // RECORDS for offset in range(BATCHES * RECORDS)

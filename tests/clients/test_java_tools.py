@@ -71,8 +71,8 @@ class Topics(Tools):
         self.assertEqual(self.describe("--topic", "one"),
                          [head % (3, "retention.ms=100000000"),
                           *(self.partition("one", n) for n in range(3))])
-        self.assertEqual(self.tool("topics", "--alter", "--topic", "one", "--partitions", "4").lines,
-                         [])
+        said = self.tool("topics", "--alter", "--topic", "one", "--partitions", "4")
+        self.assertEqual(said.lines, [])
         self.assertEqual(self.describe("--topic", "one"),
                          [head % (4, "retention.ms=100000000"),
                           *(self.partition("one", n) for n in range(4))])
@@ -176,7 +176,8 @@ class Configs(Tools):
         self.create("heir")
         said = self.tool("configs", "--alter", "--broker-defaults", "--add-config",
                          "message.max.bytes=2000000")
-        self.assertEqual(said.lines, ["Completed updating default config for brokers in the cluster."])
+        self.assertEqual(said.lines,
+                         ["Completed updating default config for brokers in the cluster."])
         lines = self.tool("configs", "--describe", "--topic", "heir", "--all").lines
         line = next(line for line in lines if line.startswith("  max.message.bytes="))
         self.assertTrue(line.startswith("  max.message.bytes=2000000 sensitive=false synonyms="

@@ -22,6 +22,8 @@ from lib.options import OPTIONS, main
 
 KILLS = int(os.environ.get("KEELSON_KILLS", "10"))
 PARTITIONS = 3
+# Between two batches of a writer: keeps what has to be read back within reason.
+PAUSE_S = 0.005
 PROGRAM = packages.PROGRAMS / "kill_producer.py"
 # A dead connection and a starting broker are no failure; a writer gives up after this long.
 ANSWER_S = 60
@@ -50,7 +52,7 @@ class Writer(threading.Thread):
 
     def run(self):
         try:
-            while not self.stopping.is_set():
+            while not self.stopping.wait(PAUSE_S):
                 self.write_one()
         except Exception as error:  # pylint: disable=broad-except
             self.failure = error
@@ -112,16 +114,18 @@ class Writer(threading.Thread):
 class Kill(unittest.TestCase):
     def test_nothing_acknowledged_is_lost(self):
         moments = random.Random(OPTIONS.seed)
-        with Broker(arguments=[]) as broker:
+        with Broker() as broker:
             admin.create(broker.port, "killed", PARTITIONS)
             admin.create(broker.port, "killed-too", PARTITIONS)
-            writers = [Writer(broker.port, "killed", p, OPTIONS.seed + p) for p in range(PARTITIONS)]
+            writers = [Writer(broker.port, "killed", p, OPTIONS.seed + p)
+                       for p in range(PARTITIONS)]
             for writer in writers:
                 writer.start()
             other = process.start(
                 [packages.python(), PROGRAM, broker.address, "killed-too", PARTITIONS],
-                stdin=subprocess.PIPE, stdout=open(broker.home / "acknowledged.txt", "wb"),
-                stderr=open(broker.home / "producer.log", "wb"))
+                stdin=subprocess.PIPE,
+                stdout=self.enterContext(open(broker.home / "acknowledged.txt", "wb")),
+                stderr=self.enterContext(open(broker.home / "producer.log", "wb")))
             try:
                 self.kill_often(broker, moments, writers)
                 for writer in writers:
@@ -163,7 +167,7 @@ class Kill(unittest.TestCase):
             for writer in writers:
                 if writer.failure:
                     raise writer.failure
-            if round_number % 5 == 4:
+            if round_number % max(KILLS // 4, 5) == 4:
                 broker.wait_ready()
                 self.check_writers(broker, writers, moving=True)
         broker.wait_ready()

@@ -25,7 +25,7 @@ def gzip_bomb(value_bytes):
 
 
 def zstd_frame(blocks, window=0x38):
-    """`blocks` are (type, size, bytes): 0 raw, 1 one byte repeated. The default window is 128 KiB."""
+    """`blocks` are (type, size, bytes): 0 raw, 1 one byte repeated. The window is 128 KiB."""
     out = b"\x28\xb5\x2f\xfd\0" + bytes([window])
     for i, (kind, size, data) in enumerate(blocks):
         last = i == len(blocks) - 1

@@ -85,6 +85,7 @@ class JavaTools:
 
 def java(main, *arguments):
     """Command line of a program of its own, for what runs beside others."""
-    return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8",
+    return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            "-Dfile.encoding=UTF-8",
             f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", packages.tool_server_classpath(),
             MAIN.get(main, main), *arguments]

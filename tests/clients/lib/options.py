@@ -27,11 +27,6 @@ def is_kafka():
     return OPTIONS.broker == "kafka"
 
 
-def needs_keelson(reason):
-    """Decorator for what Kafka itself cannot show."""
-    return unittest.skipIf("kafka" in sys.argv, f"not for Kafka: {reason}")
-
-
 def main():
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--broker", choices=["keelson", "kafka"], default=OPTIONS.broker)

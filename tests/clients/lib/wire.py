@@ -109,7 +109,9 @@ def _default(message, field, version):
     if field.type in _INTEGER:
         if field.type == "bool":
             return field.default == "true"
-        return float(field.default or 0) if field.type == "float64" else int(field.default or "0", 0)
+        if field.type == "float64":
+            return float(field.default or 0)
+        return int(field.default or "0", 0)
     if field.type == "uuid":
         return NO_TOPIC_ID
     if field.type == "string":
