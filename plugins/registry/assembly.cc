@@ -207,7 +207,9 @@ ApiResult<std::unique_ptr<Assembly>> Assembly::make(const Registry& registry, co
     made.emplace(name, plugin->get());
     assembly->parts_.push_back({name, &factory, *std::move(plugin)});
     if (factory.stability != Stability::stable) {
-      assembly->log(engine::LogLevel::warning,
+      // Deprecated is for the user to act on; the others are to be known.
+      assembly->log(factory.stability == Stability::deprecated ? engine::LogLevel::warning
+                                                               : engine::LogLevel::info,
                     concat(name, ": ", factory.type(), " is ", to_string(factory.stability)));
     }
   }
