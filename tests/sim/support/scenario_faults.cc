@@ -97,6 +97,7 @@ void Scenario::disturb() {
 
 /// Relaxed topics promise nothing of what was not synced.
 void Scenario::lose_relaxed() {
+  ++load_->losses;
   for (const Topic& topic : load_->topics) {
     if (!topic->relaxed) continue;
     for (std::int32_t i = 0; i < topic->partitions; ++i) {

@@ -176,8 +176,10 @@ FetchRequest SimConsumer::make_request() {
 
 Task<void> SimConsumer::take(FetchResponse response,
                              std::map<std::int32_t, History::Floors> before) {
+  const std::uint64_t losses = load_.losses;
   for (const auto& topic : response.responses) {
     for (const auto& data : topic.partitions) {
+      if (topic_->relaxed && losses != load_.losses) co_return;
       const std::int32_t index = data.partition_index;
       const PartitionName name = topic_->partition(index);
       std::int64_t& position = positions_.at(index);

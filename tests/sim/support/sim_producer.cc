@@ -107,6 +107,7 @@ SimProducer::Verdict SimProducer::judge(const Batch& batch, std::int16_t error,
                                         std::int64_t base_offset) {
   const bool duplicate = error == code(ApiErrc::duplicate_sequence_number);
   if (error == 0 || duplicate) {
+    if (topic_->relaxed && batch.losses != load_.losses) return Verdict::done;
     for (std::size_t i = 0; i < batch.paddings.size(); ++i) {
       const bool told = !duplicate && base_offset >= 0;
       load_.history.acknowledged(name_, {id_, batch.first + i},
@@ -185,7 +186,9 @@ Task<void> SimProducer::run() {
       if (load_.rng.coin()) break;
     }
     for (Batch& batch : unacked_) {
-      if (batch.slot == nullptr) batch.slot = send(batch);
+      if (batch.slot != nullptr) continue;
+      batch.losses = load_.losses;
+      batch.slot = send(batch);
     }
     if (options_.acks == 0) {
       unacked_.clear();

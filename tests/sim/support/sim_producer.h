@@ -38,7 +38,7 @@ class SimProducer {
     std::vector<std::size_t> paddings;
     std::int64_t timestamp_ms = 0;
     std::int32_t base_sequence = -1;
-    std::int32_t partition = 0;
+    std::uint64_t losses = 0;  // Workload::losses when it was sent
     SimClient::Slot slot;
   };
   enum class Verdict : std::uint8_t { done, again, refused, gone };

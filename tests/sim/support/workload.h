@@ -41,6 +41,8 @@ struct Workload {
   std::vector<Topic> topics;
   bool stopping = false;  // finish what was begun, begin nothing
   std::size_t running = 0;
+  // Grows when relaxed topics lose power: answers to what was asked before say nothing any more.
+  std::uint64_t losses = 0;
   std::int64_t wall_base_ms = 1'700'000'000'000;
 
   std::int64_t timestamp_ms() const { return wall_base_ms + shard.clock().now_ns() / 1'000'000; }
