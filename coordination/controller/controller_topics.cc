@@ -69,7 +69,7 @@ ApiResult<std::shared_ptr<TopicView>> ControllerStandard::plan_topic(const NewTo
   if (same != state_.names.end()) {
     const std::string& other = state_.topics.at(same->second).view->name;
     if (other == topic.name) {
-      return refuse(ApiErrc::topic_already_exists, concat("topic ", other, " exists already"));
+      return refuse(ApiErrc::topic_already_exists, concat("Topic '", other, "' already exists."));
     }
     return refuse(ApiErrc::invalid_topic_exception,
                   concat("topic ", topic.name, " collides with ", other,

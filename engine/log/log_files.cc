@@ -140,8 +140,9 @@ Manifest LogImpl::describe(bool clean) const {
     // A rolled segment whose bytes are not all written is still the last one for recovery.
     const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
     if (!complete && !clean) {
-      manifest.segments.push_back(
-          {.base_offset = segment->base_offset, .created_ms = segment->created_ms});
+      manifest.segments.push_back({.base_offset = segment->base_offset,
+                                   .created_ms = segment->created_ms,
+                                   .prepared = segment->prepared_bytes > 0});
       break;
     }
     manifest.segments.push_back({.base_offset = segment->base_offset,

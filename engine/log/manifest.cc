@@ -13,6 +13,7 @@ constexpr std::uint16_t kVersion = 1;
 constexpr std::uint16_t kFlagClean = 1;
 constexpr std::uint32_t kFlagSealed = 1;
 constexpr std::uint32_t kFlagDropped = 2;
+constexpr std::uint32_t kFlagPrepared = 4;
 constexpr std::size_t kHeadBytes = 56;
 constexpr std::size_t kSegmentBytes = 80;
 constexpr std::size_t kEpochBytes = 12;
@@ -55,8 +56,8 @@ void put_segment(std::string& out, const ManifestSegment& segment) {
   put(out, segment.first_timestamp_ms);
   put(out, segment.created_ms);
   put(out, segment.last_chain);
-  put(out,
-      std::uint32_t{(segment.sealed ? kFlagSealed : 0) | (segment.dropped ? kFlagDropped : 0)});
+  put(out, std::uint32_t{(segment.sealed ? kFlagSealed : 0) | (segment.dropped ? kFlagDropped : 0) |
+                         (segment.prepared ? kFlagPrepared : 0)});
   put(out, std::uint64_t{0});
 }
 
@@ -74,6 +75,7 @@ ManifestSegment take_segment(Cursor& cursor) {
   const auto flags = cursor.take<std::uint32_t>();
   segment.sealed = flags & kFlagSealed;
   segment.dropped = flags & kFlagDropped;
+  segment.prepared = flags & kFlagPrepared;
   cursor.take<std::uint64_t>();
   return segment;
 }

@@ -44,6 +44,7 @@ struct ManifestSegment {
   std::uint32_t last_chain = 0;
   bool sealed = false;
   bool dropped = false;
+  bool prepared = false;  // the last one: space was made in its file, so that is not empty
 
   friend bool operator==(const ManifestSegment&, const ManifestSegment&) = default;
 };

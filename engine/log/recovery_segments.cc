@@ -95,6 +95,15 @@ Task<Result<void>> Recovery::load_last(const ManifestSegment& listed) {
     start_fresh(lost_to);
     co_return Result<void>{};
   }
+  if (listed.prepared) {
+    const Result<io::FileStat> stat =
+        co_await io::stat(shard_, log_.dir_ + "/" + logs_.at(listed.base_offset));
+    if (!stat) co_return std::unexpected(stat.error());
+    if (stat->size_bytes == 0) {
+      log_.find(concat("the last segment, ", listed.base_offset.value(),
+                       ", is empty although it was written to: what it held is gone"));
+    }
+  }
   const SegmentPtr segment = add_segment(listed.base_offset);
   segment->created_ms = listed.created_ms;
   if (hints_.clean_stop && manifest_->clean) {
