@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <list>
 #include <numeric>
-#include <set>
 #include <utility>
 
 #include "engine/io/awaitables.h"
@@ -22,7 +22,7 @@ struct Listener::ShardConnections {
       : request_memory(shard, memory_bytes), stopping(shard), changed(shard) {}
 
   engine::io::Semaphore request_memory;
-  std::set<Connection*> open;  // by address only to be found again; never iterated for output
+  std::list<Connection*> open;  // oldest first: the order in which they are told to end
   engine::io::Event stopping;
   engine::io::Event changed;  // a connection ended
   bool sweeping = false;
@@ -113,14 +113,14 @@ Task<void> Listener::serve_on(std::uint32_t index, int fd, std::uint64_t id, std
   ShardConnections& mine = *by_shard_[index];
   Connection connection(shard, fd, id, handler_, limits_.connection, mine.request_memory);
   connection.context().peer_host = std::move(host);
-  mine.open.insert(&connection);
+  const auto place = mine.open.insert(mine.open.end(), &connection);
   if (!mine.sweeping && limits_.idle_ms_max > 0 && !mine.stopping.is_set()) {
     mine.sweeping = true;
     shard.spawn(sweep_idle(index));
   }
   if (mine.stopping.is_set()) connection.shut_down(true);
   co_await connection.serve();
-  mine.open.erase(&connection);
+  mine.open.erase(place);
   mine.changed.notify();
 }
 
