@@ -121,6 +121,8 @@ class Log {
   virtual Offset log_end_offset() const = 0;
   /// Everything below is as safe as the log's durability promises; never goes back.
   virtual Offset durable_offset() const = 0;
+  /// Everything below is on stable storage, whatever the durability: what a checkpoint may say.
+  virtual Offset recovery_point() const = 0;
   /// Notified when durable_offset() or log_start_offset() moved, or the log failed or closed.
   virtual io::Event& moved() = 0;
   /// Set once an I/O error poisoned the log.

@@ -131,7 +131,7 @@ Manifest LogImpl::describe(bool clean) const {
   manifest.identity = identity_;
   manifest.clean = clean;
   manifest.log_start_offset = start_;
-  manifest.recovery_point = synced_offset();
+  manifest.recovery_point = recovery_point();
   manifest.epochs = epochs_.entries();
   for (const Offset base : dropped_) {
     manifest.segments.push_back({.base_offset = base, .next_offset = base, .dropped = true});
@@ -160,11 +160,10 @@ Manifest LogImpl::describe(bool clean) const {
   return manifest;
 }
 
-Offset LogImpl::synced_offset() const {
+Offset LogImpl::recovery_point() const {
   for (const SegmentPtr& segment : segments_) {
-    if (segment->synced_bytes < segment->size_bytes) {
-      return relaxed() ? segment->base_offset : durable_;
-    }
+    if (segment->synced_bytes < segment->written_bytes()) return segment->base_offset;
+    if (segment->synced_bytes < segment->size_bytes) break;
   }
   return durable_;
 }

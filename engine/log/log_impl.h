@@ -104,7 +104,7 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<void>> write_index_files(SegmentPtr segment);
   Task<Result<void>> write_derived(std::string path, std::string content);
   Task<Result<void>> write_pending_files();
-  Offset synced_offset() const;
+  Offset recovery_point() const override;
   void remember_tail(Segment& segment) const;
   Task<Result<void>> write_snapshot(Offset offset, std::string content);
   Task<Result<void>> checkpoint_producers();

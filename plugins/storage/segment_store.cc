@@ -340,7 +340,7 @@ Task<SegmentStore::Checkpoints> SegmentStore::checkpoint_logs(bool write_side_fi
         }
         const Log& log = *entry->second.log;
         found.emplace(entry->second.name,
-                      DataDirectory::Checkpoint{log.durable_offset(), log.log_start_offset(),
+                      DataDirectory::Checkpoint{log.recovery_point(), log.log_start_offset(),
                                                 log.durable_offset(), false});
       }
       co_return found;

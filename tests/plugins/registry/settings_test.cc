@@ -206,8 +206,7 @@ TEST(EffectiveSetting, NearestLayerWinsAndAllAreTold) {
       ElementsAre(SettingCandidate{"retention.ms", "1", SettingSource::topic},
                   SettingCandidate{"log.retention.ms", "2", SettingSource::broker},
                   SettingCandidate{"log.retention.ms", "3", SettingSource::cluster_default},
-                  SettingCandidate{"log.retention.hours", "24", SettingSource::static_broker},
-                  SettingCandidate{"log.retention.hours", "168", SettingSource::default_value}));
+                  SettingCandidate{"log.retention.hours", "24", SettingSource::static_broker}));
   layers.own = nullptr;
   EXPECT_EQ(effective_topic_setting(retention, layers).value, "2");
   layers.broker = nullptr;
