@@ -80,16 +80,20 @@ Task<Result<void>> Recovery::load_producers() {
     const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
     if (!gone && gone.error().code != Errc::not_found) co_return gone;
   }
-  Offset from = log_.start_;
+  // From the first batch that is there, below the log start too: a snapshot knows nothing of what
+  // came behind it, and a producer whose newest batch nobody knows would be refused for ever.
+  const Offset first_there = log_.segments_.front()->base_offset;
+  Offset from = first_there;
   while (!snapshots.empty()) {
     const auto [offset, name] = snapshots.back();
     snapshots.pop_back();
     const Result<std::string> content =
         co_await io::read_file(shard_, log_.dir_ + "/" + name, kSnapshotBytesMax);
     Result<ProducerStates> parsed = content ? parse_snapshot(*content) : fail(Errc::corrupt);
+    if (parsed && offset < first_there) break;  // what came behind it is gone: better none
     if (parsed) {
       log_.producers_ = std::move(*parsed);
-      from = std::max(from, offset);
+      from = offset;
       break;
     }
     log_.find(concat(name, " is garbled; producers taken from an older one and the log"));

@@ -39,6 +39,7 @@ class SimProducer {
     std::int64_t timestamp_ms = 0;
     std::int32_t base_sequence = -1;
     std::uint64_t losses = 0;  // Workload::losses when it was sent
+    std::uint32_t sends = 0;
     SimClient::Slot slot;
   };
   enum class Verdict : std::uint8_t { done, again, refused, gone };
