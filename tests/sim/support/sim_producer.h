@@ -61,6 +61,7 @@ class SimProducer {
   std::int64_t producer_id_ = -1;
   std::int16_t producer_epoch_ = -1;
   std::int32_t next_sequence_ = 0;
+  std::int32_t sent_sequence_end_ = 0;  // behind the last batch that was ever sent
   std::uint64_t next_number_ = 0;
   std::deque<Batch> unacked_;
   std::size_t acknowledged_ = 0;
