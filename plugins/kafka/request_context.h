@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -62,6 +63,12 @@ struct Answered {
  private:
   explicit Answered(Reply::Action given) : action(given) {}
 };
+
+/// A nullable text of a request, owned.
+inline std::optional<std::string> to_text(const std::optional<std::string_view>& text) {
+  if (!text) return std::nullopt;
+  return std::string(*text);
+}
 
 inline std::int16_t to_code(ApiErrc error) { return static_cast<std::int16_t>(error); }
 

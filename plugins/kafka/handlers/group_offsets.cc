@@ -24,11 +24,6 @@ bool has_partition(const TopicView& topic, std::int32_t partition) {
   return partition >= 0 && static_cast<std::size_t>(partition) < topic.partitions.size();
 }
 
-std::optional<std::string> to_text(const std::optional<std::string_view>& text) {
-  if (!text) return std::nullopt;
-  return std::string(*text);
-}
-
 /// Where an answer for a partition belongs in the response.
 struct Place {
   std::size_t topic;

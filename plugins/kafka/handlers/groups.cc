@@ -33,11 +33,6 @@ constexpr std::int8_t kShareKey = 2;
 // describe, read, delete and their kin: what may be done to a group (AclOperation bits 3, 6, 8).
 constexpr std::int32_t kGroupOperations = 1 << 3 | 1 << 6 | 1 << 8;
 
-std::optional<std::string> to_text(const std::optional<std::string_view>& text) {
-  if (!text) return std::nullopt;
-  return std::string(*text);
-}
-
 MemberBytes to_bytes(engine::Bytes bytes) { return {bytes.begin(), bytes.end()}; }
 
 std::string host_of(const ConnectionContext& connection) { return "/" + connection.peer_host; }
