@@ -89,7 +89,8 @@ Task<Result<void>> Recovery::load_producers() {
     snapshots.pop_back();
     const Result<std::string> content =
         co_await io::read_file(shard_, log_.dir_ + "/" + name, kSnapshotBytesMax);
-    Result<ProducerStates> parsed = content ? parse_snapshot(*content) : fail(Errc::corrupt);
+    Result<ProducerStates> parsed =
+        content ? parse_snapshot(*content, log_.identity_, offset) : fail(Errc::corrupt);
     if (parsed && offset < first_there) break;  // what came behind it is gone: better none
     if (parsed) {
       log_.producers_ = std::move(*parsed);
