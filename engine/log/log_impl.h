@@ -186,7 +186,7 @@ class LogImpl final : public Log, private CommitHost {
   bool manifest_clean_ = false;    // as on disk
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;
-  Offset snapshot_offset_{-1};   // of the last checkpoint's producer snapshot
+  Offset snapshot_offset_{-1};   // of the newest snapshot that is not of a roll
   std::vector<Offset> dropped_;  // base offsets on their way out, still named by the manifest
   std::map<Offset, std::string> snapshots_at_roll_;  // producer snapshots not written yet
 };

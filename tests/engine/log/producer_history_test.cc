@@ -8,6 +8,7 @@
 
 #include "engine/byte_order.h"
 #include "engine/crc32c.h"
+#include "engine/io/file.h"
 #include "engine/io/sim/sim_world.h"
 #include "engine/log/log.h"
 #include "engine/log/log_side_files.h"
@@ -233,6 +234,10 @@ TEST_F(ProducersAcrossRestarts, RepeatsAreKnownAfterACleanStop) {
       count += 9;
       const Result<void> closed = co_await log->close();
       EXPECT_TRUE(closed.has_value());
+      const auto files = co_await io::list_dir(context.shard(), kDir);
+      std::size_t snapshots = 0;
+      for (const io::DirEntry& file : *files) snapshots += file.name.ends_with(".snapshot");
+      EXPECT_LE(snapshots, 2u);  // of this stop and the one before
     }
   });
 }
