@@ -133,6 +133,12 @@ class LogImpl final : public Log, private CommitHost {
   void quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why);
 
   // log_time.cc
+  Task<Result<std::optional<TimestampOffset>>> find_time_in(SegmentPtr segment,
+                                                            std::int64_t timestamp_ms,
+                                                            Offset below);
+  Task<Result<std::optional<TimestampOffset>>> find_max_batch_in(SegmentPtr segment,
+                                                                 std::int64_t above_ms,
+                                                                 Offset below);
   Task<Result<std::optional<TimestampOffset>>> record_in_batch(SegmentPtr segment,
                                                                Offset last_offset,
                                                                std::int64_t timestamp_ms);

@@ -143,13 +143,21 @@ Task<Result<void>> Recovery::load_producers() {
   }
   for (const SegmentPtr& segment : log_.segments_) {
     if (segment->next_offset <= from || segment->size_bytes == 0) continue;
-    const Result<void> replayed = co_await replay(segment, from);
+    Result<void> replayed = co_await replay(segment, from);
+    if (!replayed && replayed.error().code == Errc::corrupt) {
+      const Result<void> rebuilt = co_await log_.rebuild_entries(segment);
+      if (!rebuilt) co_return rebuilt;
+      replayed = co_await replay(segment, from);
+    }
     if (!replayed) co_return replayed;
   }
   co_return Result<void>{};
 }
 
-Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset from) {
+/// Notes the producers of batches that end at or behind `from`, and moves it along; the caller
+/// keeps it. Errors: corrupt where the integrity entries end before the segment does: a failed sync
+/// may have left them in memory only, and gone from there since.
+Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset& from) {
   if (segment->damaged.size() == 1 && segment->damaged[0].position_bytes == 0 &&
       segment->damaged[0].to == segment->next_offset) {
     co_return Result<void>{};  // the whole segment is missing
@@ -178,6 +186,7 @@ Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset from) {
     if (!header && header.error().code == Errc::io) co_return std::unexpected(header.error());
     if (!header) continue;  // damaged: found when it is read
     ++log_.report_.batches_replayed;
+    from = header->next_offset();
     if (header->is_control() && header->is_transactional()) {
       log_.producers_.note_marker(*header, -1);
     } else {
