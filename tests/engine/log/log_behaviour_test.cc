@@ -210,6 +210,35 @@ TEST_F(LogBehaviour, LostIntegrityEntriesAreMadeAgainWhereverTheyAreNeeded) {
   }(*log));
 }
 
+TEST_F(LogBehaviour, ShortWritesGoOnUntilTheDriveStandsStill) {
+  config_.segment_bytes = 20'000;
+  node_.faults().short_write_ppm = 300'000;
+  run(
+      [](LogContext& context, LogConfig config, io::SimNode* node) -> Task<void> {
+        const std::unique_ptr<Log> log = co_await open_sound(context, config);
+        std::vector<std::byte> expected;
+        for (int i = 0; i < 200; ++i) {
+          const std::vector<std::byte> batch =
+              make_batch(std::string(i % 7 == 0 ? 9'000 : 300, 'x'));
+          const std::vector<std::byte> stored = test::stamped(batch, i, kEpoch.value());
+          expected.insert(expected.end(), stored.begin(), stored.end());
+          co_await append_sound(*log, batch);
+        }
+        EXPECT_FALSE(log->failure());
+        const auto all = co_await test::read_all(*log, 100'000);
+        EXPECT_TRUE(all && *all == expected);
+
+        node->faults().short_write_ppm = 1'000'000;
+        const auto refused = co_await append(*log, make_batch("y"));
+        EXPECT_EQ(refused.has_value() ? Errc::corrupt : refused.error().code, Errc::io);
+        EXPECT_EQ(log->durable_offset(), Offset{200});
+        node->faults().short_write_ppm = 0;
+        const Result<void> closed = co_await log->close();
+        EXPECT_FALSE(closed.has_value());
+      },
+      &node_);
+}
+
 TEST_F(LogBehaviour, RetentionDropsBySizeTimeAndStart) {
   config_.segment_bytes = 300;
   config_.retention_bytes = 700;
