@@ -138,6 +138,7 @@ Task<FetchAnswer> read_fetched(Partition& partition, FetchPartition wanted, bool
       answer.error = to_api_error(aborted.error());
     }
   }
+  if (answer.error != ApiErrc::none) co_return answer;
   // After the read: what moved meanwhile is told as it is now. A reader may never be given a
   // record above the high watermark it is told; the watermark only grows.
   answer.high_watermark = partition.high_watermark().value();

@@ -161,6 +161,7 @@ Task<std::vector<FetchAnswer>> fetch_partitions(RequestContext& context,
       answers[i] = std::move(fetched[next++]);
     } else {
       answers[i].error = wanted[i].error;
+      answers[i].aborted_transactions.emplace();  // as Kafka: null only where a log was asked
     }
   }
   co_return answers;
