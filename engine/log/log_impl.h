@@ -144,7 +144,12 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<void>> check_aborted(SegmentPtr segment);
   Task<Result<void>> rebuild_aborted(SegmentPtr segment);
   Task<Result<Offset>> open_before(Offset offset, Transactions& transactions);
-  Task<Result<void>> replay_transactions(SegmentPtr segment, Offset from, Offset below,
+  struct ReplayRange {
+    Offset from;
+    Offset below;
+    bool flagged_only = true;  // else every batch with a producer is looked at
+  };
+  Task<Result<void>> replay_transactions(SegmentPtr segment, ReplayRange range,
                                          Transactions& transactions,
                                          std::vector<TransactionIndexEntry>& aborted);
   Task<Result<void>> replace_aborted(SegmentPtr segment,

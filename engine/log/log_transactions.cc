@@ -174,10 +174,12 @@ Task<Result<void>> LogImpl::check_aborted(SegmentPtr segment) {
   co_return co_await rebuild_aborted(segment);
 }
 
-/// From the segment's transactional batches, and those before it back to a known state.
+/// From the segment's transactional batches, and those before it back to a known state. Where the
+/// entries that are flagged as such do not give what the manifest knows, every producer's batches
+/// are looked at: the flag is younger than the entries.
 Task<Result<void>> LogImpl::rebuild_aborted(SegmentPtr segment) {
-  Transactions transactions;
-  const Result<Offset> from = co_await open_before(segment->base_offset, transactions);
+  Transactions before;
+  const Result<Offset> from = co_await open_before(segment->base_offset, before);
   if (!from) co_return std::unexpected(from.error());
   std::vector<SegmentPtr> needed;
   for (const SegmentPtr& one : segments_) {
@@ -185,21 +187,27 @@ Task<Result<void>> LogImpl::rebuild_aborted(SegmentPtr segment) {
     if (!behind && one != segment && one->next_offset > *from) needed.push_back(one);
   }
   needed.push_back(segment);
-  for (const SegmentPtr& one : needed) {  // makes sure of the entries, under the lock where needed
+  for (const SegmentPtr& one : needed) {  // mends the entries, under the lock where it must
     const Result<void> loaded = co_await load_index(one);
     if (!loaded && loaded.error().code != Errc::not_found) co_return loaded;
   }
   const FileLock lock = co_await FileLock::take(file_lock_);
+  AbortedIndex& index = segment->aborted;
+  const Offset below =
+      index.pending.empty() ? segment->next_offset : index.pending.front().last_offset;
   std::vector<TransactionIndexEntry> aborted;
-  const Offset below = segment->aborted.pending.empty()
-                           ? segment->next_offset
-                           : segment->aborted.pending.front().last_offset;
-  for (const SegmentPtr& one : needed) {
-    aborted.clear();
-    const Offset until = one == segment ? below : one->next_offset;
-    const Result<void> replayed =
-        co_await replay_transactions(one, *from, until, transactions, aborted);
-    if (!replayed) co_return replayed;
+  for (const bool flagged_only : {true, false}) {
+    Transactions transactions = before;
+    for (const SegmentPtr& one : needed) {
+      aborted.clear();
+      const ReplayRange range{*from, one == segment ? below : one->next_offset, flagged_only};
+      const Result<void> replayed = co_await replay_transactions(one, range, transactions, aborted);
+      if (!replayed) co_return replayed;
+    }
+    const std::string content = encode_transaction_index(aborted);
+    const bool as_known = index.in_file > 0 ? crc32c(std::as_bytes(std::span(content))) == index.crc
+                                            : segment->transactional_batches > 0;
+    if (as_known) break;
   }
   files_dirty_ = true;
   co_return co_await replace_aborted(segment, std::move(aborted));
@@ -232,8 +240,8 @@ Task<Result<Offset>> LogImpl::open_before(Offset offset, Transactions& transacti
   co_return std::min(first_there, offset);
 }
 
-/// Reads the transactional batches of a segment in [from, below). What is damaged is passed over.
-Task<Result<void>> LogImpl::replay_transactions(SegmentPtr segment, Offset from, Offset below,
+/// Reads the transactional batches of a segment. What is damaged is passed over.
+Task<Result<void>> LogImpl::replay_transactions(SegmentPtr segment, ReplayRange range,
                                                 Transactions& transactions,
                                                 std::vector<TransactionIndexEntry>& aborted) {
   EntryCursor cursor(segment);
@@ -247,8 +255,9 @@ Task<Result<void>> LogImpl::replay_transactions(SegmentPtr segment, Offset from,
     if (!entry) co_return std::unexpected(entry.error());
     if (!*entry || (*entry)->end_bytes() > segment->written_bytes()) break;
     const Offset last = segment->base_offset + (*entry)->relative_last_offset;
-    if (last >= below) break;
-    if (!(*entry)->transactional || (*entry)->damaged || last < from) continue;
+    if (last >= range.below) break;
+    const bool wanted = (*entry)->transactional || (!range.flagged_only && (*entry)->has_producer);
+    if (!wanted || (*entry)->damaged || last < range.from) continue;
     if (!scanner) {
       const Result<std::shared_ptr<io::File>> file = co_await open_reader(segment);
       if (!file && file.error().code == Errc::not_found) co_return Result<void>{};

@@ -14,6 +14,9 @@
 #include <set>
 
 #include "engine/byte_order.h"
+#include "engine/log/integrity_sidecar.h"
+#include "engine/log/manifest.h"
+#include "engine/log/segment.h"
 #include "engine/log/verify.h"
 #include "tests/engine/log/log_fixture.h"
 #include "tests/support/run_on_runtime.h"
@@ -380,6 +383,39 @@ TEST_F(LogTransactions, AnIndexThatNobodyKnowsOfIsNotBelieved) {
   EXPECT_THAT(verify(closed_).texts, Contains(HasSubstr("txnindex")));
   const auto findings = reopen(closed_, kClean);
   EXPECT_THAT(findings, Contains(HasSubstr("the manifest knows of none")));
+}
+
+// Entries and a manifest as they were made before either knew of transactions.
+TEST_F(LogTransactions, OlderSideFilesAreNotTakenForNoTransactions) {
+  make_log(200);
+  const auto make_older = [](const fs::path& dir) {
+    Manifest manifest = decode_manifest(content_of(dir / "keelson.manifest")).value();
+    for (ManifestSegment& segment : manifest.segments) {
+      segment.aborted_count = segment.aborted_crc = 0;
+      const fs::path file = dir / (segment_stem(segment.base_offset) + ".integrity");
+      const std::uint32_t seed = integrity_seed(test::kIdentity, segment.base_offset);
+      std::string content = content_of(file);
+      std::string older;
+      std::uint32_t chain = seed;
+      std::uint32_t older_chain = seed;
+      for (std::size_t at = 0; at < content.size(); at += kIntegrityEntryBytes) {
+        const Bytes bytes = std::as_bytes(std::span(content)).subspan(at);
+        IntegrityEntry entry = read_integrity_entry(bytes, chain).value();
+        chain = entry.chain;
+        entry.transactional = false;
+        older_chain = chain_integrity_entry(entry, entry.durable_upto_bytes, older_chain);
+        append_integrity_entry(older, entry);
+      }
+      segment.last_chain = older_chain;
+      std::ofstream(file, std::ios::binary | std::ios::trunc) << older;
+    }
+    std::ofstream(dir / "keelson.manifest", std::ios::binary | std::ios::trunc)
+        << encode_manifest(manifest);
+  };
+  const auto findings = reopen(closed_, kClean, make_older);
+  EXPECT_THAT(findings, Contains(HasSubstr("the manifest knows of none")));
+  EXPECT_THAT(findings, Not(Contains(HasSubstr("integrity"))));
+  reopen(closed_, {}, make_older);
 }
 
 TEST_F(LogTransactions, VerificationNamesWhatIsWrong) {
