@@ -107,10 +107,10 @@ class Replicator : public Plugin {
                                                                          ProduceCall call) = 0;
 
   /// One answer for each partition, in the order of the call; `records` are shared with the log's
-  /// cache and immutable, and with `read_committed` lie below the last stable offset. Waits up to max_wait_ms for min_bytes, woken by the append that brings
-  /// them; an error of any partition ends the wait at once. The first partition with records gets
-  /// at least one batch, whatever the limits (KIP-74).
-  /// `cancelled` may be set by the caller, on `home`, to end the wait early.
+  /// cache and immutable, and with `read_committed` lie below the last stable offset. Waits up to
+  /// max_wait_ms for min_bytes, woken by the append that brings them; an error of any partition
+  /// ends the wait at once. The first partition with records gets at least one batch, whatever the
+  /// limits (KIP-74). `cancelled` may be set by the caller, on `home`, to end the wait early.
   [[nodiscard]] virtual engine::Task<std::vector<FetchAnswer>> fetch(
       engine::io::Shard& home, FetchCall call, engine::io::Event& cancelled) = 0;
 

@@ -245,7 +245,7 @@ class AdoptTransactions(unittest.TestCase):
             self.assertNotIn("was left open", keelson.log_text())
 
     def compare(self, kafkas, ours):
-        """Kafka may name more aborted transactions: its bound is an index entry behind the records."""
+        """Kafka may name more aborted ones: its bound is an index entry behind the records."""
         self.assertEqual(kafkas.keys(), ours.keys())
         for key, (fields, aborted) in kafkas.items():
             self.assertEqual(fields, ours[key][0], key)
