@@ -1,5 +1,7 @@
 #include "replication/partition.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "engine/log/batch_validation.h"
@@ -72,6 +74,36 @@ bool holds_zstd(const engine::SliceList& batches) {
   return false;
 }
 
+/// Behind the last of the batches, which are whole; 0 where there are none.
+Offset end_of(const engine::SliceList& batches) {
+  Offset end;
+  std::byte header[engine::log::kBatchHeaderBytes];
+  std::size_t have = 0;  // bytes of the header, which may lie in two slices
+  std::uint64_t skip = 0;
+  for (const engine::Slice& slice : batches) {
+    engine::Bytes rest = slice.bytes;
+    while (!rest.empty()) {
+      if (skip > 0) {
+        const std::size_t piece = std::min<std::uint64_t>(skip, rest.size());
+        rest = rest.subspan(piece);
+        skip -= piece;
+        continue;
+      }
+      const std::size_t piece = std::min(sizeof header - have, rest.size());
+      std::memcpy(header + have, rest.data(), piece);
+      have += piece;
+      rest = rest.subspan(piece);
+      if (have < sizeof header) break;
+      const auto batch = engine::log::read_batch_header(header);
+      if (!batch) return end;
+      end = batch->next_offset();
+      skip = batch->size_bytes() - sizeof header;
+      have = 0;
+    }
+  }
+  return end;
+}
+
 }  // namespace
 
 Task<FetchAnswer> read_fetched(Partition& partition, FetchPartition wanted, bool read_committed,
@@ -97,6 +129,16 @@ Task<FetchAnswer> read_fetched(Partition& partition, FetchPartition wanted, bool
       answer.records = std::move(read->batches);
     }
   }
+  if (read_committed && answer.error == ApiErrc::none) {
+    auto aborted = co_await log.aborted_transactions(wanted.offset, end_of(answer.records));
+    if (aborted) {
+      answer.aborted_transactions = std::move(*aborted);
+    } else {  // without them, aborted records would pass for committed ones
+      answer.records.clear();
+      answer.error = to_api_error(aborted.error());
+    }
+  }
+  if (answer.error != ApiErrc::none) co_return answer;
   // After the read: what moved meanwhile is told as it is now. A reader may never be given a
   // record above the high watermark it is told; the watermark only grows.
   answer.high_watermark = partition.high_watermark().value();

@@ -27,8 +27,8 @@ class Partition {
 
   /// Everything below is on every in-sync replica; with one replica: is durable.
   engine::Offset high_watermark() const { return log_.durable_offset(); }
-  /// No transactions yet: the high watermark.
-  engine::Offset last_stable_offset() const { return high_watermark(); }
+  /// The high watermark, or the first offset of a transaction that is not decided below it.
+  engine::Offset last_stable_offset() const { return log_.last_stable_offset(high_watermark()); }
   engine::Offset readable_below(bool read_committed) const {
     return read_committed ? last_stable_offset() : high_watermark();
   }

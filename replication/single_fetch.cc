@@ -20,7 +20,7 @@ using engine::io::Shard;
 struct SingleReplicator::FetchWait {
   struct Watched {
     PartitionKey key;
-    engine::Offset seen_high_watermark;
+    engine::Offset seen_below;  // what could be read when it was looked at
   };
   struct Sleeper {
     explicit Sleeper(Shard& shard) : shard(shard), wake(shard) {}
@@ -29,7 +29,8 @@ struct SingleReplicator::FetchWait {
     std::vector<Watched> watched;
   };
 
-  explicit FetchWait(Shard& home) : woken(home) {}
+  FetchWait(Shard& home, bool read_committed) : read_committed(read_committed), woken(home) {}
+  const bool read_committed;
   Event woken;  // home
   std::vector<std::unique_ptr<Sleeper>> sleepers;
 };
@@ -109,7 +110,8 @@ Task<void> SingleReplicator::wait_on(std::size_t index, std::shared_ptr<FetchWai
     Partition* const partition = state.find(watched.key);
     // A log that failed is watched like any other: nothing will come, and to be woken at once
     // would turn the wait into a busy loop.
-    if (partition == nullptr || partition->high_watermark() > watched.seen_high_watermark ||
+    if (partition == nullptr ||
+        partition->readable_below(wait->read_committed) > watched.seen_below ||
         !partition->gate().enter()) {
       sleeper.wake.set();  // it moved between the read and now
       break;
@@ -152,14 +154,16 @@ Task<std::vector<FetchAnswer>> SingleReplicator::fetch(Shard& home, FetchCall ca
         home.clock().now_ns() >= deadline_ns) {
       co_return answers;
     }
-    const auto wait = std::make_shared<FetchWait>(home);
+    const auto wait = std::make_shared<FetchWait>(home, call.read_committed);
     for (const Share& share : shares) {
       FetchWait::Sleeper& sleeper = *wait->sleepers.emplace_back(
           std::make_unique<FetchWait::Sleeper>(parts_.shards.at(share.shard)));
       sleeper.watched.reserve(share.count);
       for (std::size_t i = 0; i < share.count; ++i) {
-        sleeper.watched.push_back(
-            {call.partitions[share[i]].key, engine::Offset{answers[share[i]].high_watermark}});
+        const FetchAnswer& answer = answers[share[i]];
+        sleeper.watched.push_back({call.partitions[share[i]].key,
+                                   engine::Offset{call.read_committed ? answer.last_stable_offset
+                                                                      : answer.high_watermark}});
       }
     }
     for (std::size_t i = 0; i < shares.size(); ++i) home.spawn(wait_from(home, i, wait));

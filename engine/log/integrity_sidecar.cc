@@ -17,7 +17,7 @@ void encode(const IntegrityEntry& entry, std::byte* out) {
   store_big_endian(out + 4, entry.size_bytes | (entry.has_producer ? kFlag : 0));
   store_big_endian(out + 8, entry.relative_last_offset | (entry.damaged ? kFlag : 0));
   store_big_endian(out + 12, entry.max_timestamp_ms);
-  store_big_endian(out + 20, entry.durable_upto_bytes);
+  store_big_endian(out + 20, entry.durable_upto_bytes | (entry.transactional ? kFlag : 0));
   store_big_endian(out + 24, entry.header_crc);
   store_big_endian(out + kChained, entry.chain);
 }
@@ -47,6 +47,7 @@ IntegrityEntry make_integrity_entry(Bytes batch, const BatchHeader& header, Offs
   assert(entry.position_bytes < kFlag && entry.size_bytes < kFlag);
   entry.begins_epoch = begins_epoch;
   entry.has_producer = header.has_producer();
+  entry.transactional = header.is_transactional() && header.has_producer();
   entry.relative_last_offset = static_cast<std::uint32_t>(header.last_offset() - segment_base);
   entry.max_timestamp_ms = header.max_timestamp;
   entry.header_crc = integrity_crc(batch);
@@ -82,7 +83,9 @@ std::optional<IntegrityEntry> read_integrity_entry(Bytes bytes, std::uint32_t pr
   entry.relative_last_offset = last_offset & ~kFlag;
   entry.damaged = last_offset & kFlag;
   entry.max_timestamp_ms = load_big_endian<std::int64_t>(at + 12);
-  entry.durable_upto_bytes = load_big_endian<std::uint32_t>(at + 20);
+  const auto durable = load_big_endian<std::uint32_t>(at + 20);
+  entry.durable_upto_bytes = durable & ~kFlag;
+  entry.transactional = durable & kFlag;
   entry.header_crc = load_big_endian<std::uint32_t>(at + 24);
   entry.chain = load_big_endian<std::uint32_t>(at + kChained);
   if (entry.chain != crc32c(bytes.first(kChained), previous_chain)) return std::nullopt;

@@ -7,7 +7,7 @@
 //     8  4   its last offset, less the segment's base; bit 31: damaged, nothing matches it
 //    12  8   its max timestamp, ms
 //    20  4   durable up to: the segment's bytes below this are on stable storage. With durable
-//            appends that holds the batch itself
+//            appends that holds the batch itself; bit 31: the batch is transactional
 //    24  4   CRC-32C of the batch's header (61 bytes; holds the CRC of what follows it)
 //    28  4   chain: CRC-32C of bytes 0..28 that goes on from the chain value before; the first goes
 //            on from integrity_seed(), which binds topic id, partition and segment
@@ -30,9 +30,10 @@ inline constexpr std::size_t kIntegrityEntryBytes = 32;
 struct IntegrityEntry {
   std::uint32_t position_bytes = 0;  // below 2^31, as is the size
   std::uint32_t size_bytes = 0;
-  bool begins_epoch = false;  // recovery reads these headers for the epochs,
-  bool damaged = false;       // recovery found no batch here: withheld
-  bool has_producer = false;  // and these for the producers; no others
+  bool begins_epoch = false;   // recovery reads these headers for the epochs,
+  bool damaged = false;        // recovery found no batch here: withheld
+  bool has_producer = false;   // and these for the producers; no others
+  bool transactional = false;  // read to make a transaction index again
   std::uint32_t relative_last_offset = 0;
   std::int64_t max_timestamp_ms = kNoTimestamp;
   std::uint32_t durable_upto_bytes = 0;

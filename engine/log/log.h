@@ -76,6 +76,20 @@ struct TimestampOffset {
   LeaderEpoch leader_epoch = kNoLeaderEpoch;
 };
 
+/// A transaction whose records a read-committed reader skips, up to its marker.
+struct AbortedTransaction {
+  ProducerId producer_id = kNoProducerId;
+  Offset first_offset;
+
+  friend bool operator==(const AbortedTransaction&, const AbortedTransaction&) = default;
+};
+
+/// A transaction without its marker yet.
+struct OpenTransaction {
+  ProducerId producer_id = kNoProducerId;
+  Offset first_offset;
+};
+
 struct EpochEnd {
   LeaderEpoch epoch = kNoLeaderEpoch;
   Offset end_offset;  // first offset of the next epoch, or the log end offset
@@ -115,6 +129,18 @@ class Log {
   /// quarantined: the range is damaged. io: the disk failed; the log may go on elsewhere.
   [[nodiscard]] virtual Task<Result<ReadResult>> read(Offset from, Offset below,
                                                       ReadLimits limits) = 0;
+
+  /// The aborted transactions that a reader of [from, to), `to` at or below the last stable offset,
+  /// must know of; in the order of their markers. May hold some that have no record there.
+  ///
+  /// Errors: io, corrupt: what is aborted cannot be told, so the records must not be shown.
+  [[nodiscard]] virtual Task<Result<std::vector<AbortedTransaction>>> aborted_transactions(
+      Offset from, Offset to) = 0;
+  /// `high_watermark`, or the first offset of the oldest transaction that is open or whose marker
+  /// is not below it. The watermark that is asked with never goes back.
+  virtual Offset last_stable_offset(Offset high_watermark) = 0;
+  /// By their first offset.
+  virtual std::vector<OpenTransaction> open_transactions() const = 0;
 
   virtual const LogIdentity& identity() const = 0;
   virtual Offset log_start_offset() const = 0;
@@ -177,6 +203,8 @@ class Log {
     ProducerEpoch epoch;
     std::int32_t last_sequence = kNoSequence;
     std::int64_t last_timestamp_ms = kNoTimestamp;
+    std::int32_t coordinator_epoch = -1;
+    std::optional<Offset> transaction_start;  // of the open transaction
   };
   virtual std::vector<ProducerInfo> producers() const = 0;
 };

@@ -150,6 +150,8 @@ Result<LogImpl::Placed> LogImpl::place(MutableBytes batch, LeaderEpoch epoch) {
   } else {
     producers_.note(*header);
   }
+  const auto aborted = transactions_.note(*header, batch);
+  if (aborted) active.aborted.add(*aborted);
   end_ = header->next_offset();
   last_append_ns_ = shard_.clock().now_ns();
   committer_.enqueue(static_cast<std::uint32_t>(batch.size()), end_);
@@ -221,8 +223,8 @@ std::vector<Log::ProducerInfo> LogImpl::producers() const {
   std::vector<ProducerInfo> list;
   for (const auto& [id, entry] : producers_.entries()) {
     const ProducerBatch* const last = entry.last();
-    list.push_back(
-        {id, entry.epoch, last ? last->last_sequence : kNoSequence, entry.last_timestamp_ms});
+    list.push_back({id, entry.epoch, last ? last->last_sequence : kNoSequence,
+                    entry.last_timestamp_ms, entry.coordinator_epoch, entry.transaction_start});
   }
   return list;
 }

@@ -105,6 +105,8 @@ Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
   if (!entries) co_return entries;
   const Result<void> indexes = co_await write_index_files(segment);
   if (!indexes) co_return indexes;
+  const Result<void> aborted = co_await write_aborted(segment, true);
+  if (!aborted) co_return aborted;
   const auto snapshot = snapshots_at_roll_.find(segment->next_offset);
   if (snapshot == snapshots_at_roll_.end()) co_return Result<void>{};
   const std::string content = std::move(snapshot->second);
@@ -145,16 +147,19 @@ Manifest LogImpl::describe(bool clean) const {
                                    .prepared = segment->prepared_bytes > 0});
       break;
     }
-    manifest.segments.push_back({.base_offset = segment->base_offset,
-                                 .next_offset = segment->next_offset,
-                                 .size_bytes = segment->size_bytes,
-                                 .batch_count = segment->batch_count,
-                                 .max_timestamp_ms = segment->max_timestamp_ms,
-                                 .max_timestamp_offset = segment->max_timestamp_offset,
-                                 .first_timestamp_ms = segment->first_timestamp_ms,
-                                 .created_ms = segment->created_ms,
-                                 .last_chain = segment->chain,
-                                 .sealed = segment->sealed});
+    manifest.segments.push_back(
+        {.base_offset = segment->base_offset,
+         .next_offset = segment->next_offset,
+         .size_bytes = segment->size_bytes,
+         .batch_count = segment->batch_count,
+         .max_timestamp_ms = segment->max_timestamp_ms,
+         .max_timestamp_offset = segment->max_timestamp_offset,
+         .first_timestamp_ms = segment->first_timestamp_ms,
+         .created_ms = segment->created_ms,
+         .last_chain = segment->chain,
+         .aborted_count = static_cast<std::uint32_t>(segment->aborted.count()),
+         .aborted_crc = segment->aborted.whole_crc(),
+         .sealed = segment->sealed});
   }
   std::ranges::sort(manifest.segments, {}, &ManifestSegment::base_offset);
   return manifest;
@@ -279,6 +284,8 @@ Task<Result<void>> LogImpl::write_pending_files() {
   const SegmentPtr active = segments_.back();
   const Result<void> entries = co_await write_entries(active, false);
   if (!entries) co_return entries;
+  const Result<void> aborted = co_await write_aborted(active, false);
+  if (!aborted) co_return aborted;
   if (!epochs_dirty_) co_return Result<void>{};
   co_return co_await write_epochs();
 }
@@ -408,6 +415,8 @@ Task<Result<void>> LogImpl::close_files() {
   if (!entries) co_return entries;
   const Result<void> indexes = co_await write_index_files(active);
   if (!indexes) co_return indexes;
+  const Result<void> aborted = co_await write_aborted(active, true);
+  if (!aborted) co_return aborted;
   const Result<void> snapshot = co_await write_snapshot(end_, encode_producers());
   if (!snapshot) co_return snapshot;
   const Result<void> epochs = co_await write_epochs();

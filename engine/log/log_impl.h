@@ -1,6 +1,6 @@
 // engine/log/log_impl.h: the log. Parts of the class live in log_append.cc (place, roll, wait),
-// log_files.cc (what is written beside the records), log_read.cc, log_time.cc, log_retention.cc and
-// recovery.cc (open).
+// log_files.cc (what is written beside the records), log_read.cc, log_time.cc, log_transactions.cc,
+// log_retention.cc and recovery.cc (open).
 //
 // Segments are shared with reads and background work under way, so that dropping one never takes
 // its bytes from under them. Every method that suspends holds a pass of `gate_`; close() closes it.
@@ -22,6 +22,7 @@
 #include "engine/log/manifest.h"
 #include "engine/log/producer_state.h"
 #include "engine/log/segment.h"
+#include "engine/log/transactions.h"
 
 namespace keelson::engine::log {
 
@@ -39,6 +40,11 @@ class LogImpl final : public Log, private CommitHost {
 
   Task<Result<AppendResult>> append(MutableBytes batch, LeaderEpoch epoch) override;
   Task<Result<ReadResult>> read(Offset from, Offset below, ReadLimits limits) override;
+
+  Task<Result<std::vector<AbortedTransaction>>> aborted_transactions(Offset from,
+                                                                     Offset to) override;
+  Offset last_stable_offset(Offset high_watermark) override;
+  std::vector<OpenTransaction> open_transactions() const override;
 
   const LogIdentity& identity() const override { return identity_; }
   Offset log_start_offset() const override { return start_; }
@@ -132,6 +138,24 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<void>> scan_segment(SegmentPtr segment, io::File& file);
   void quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why);
 
+  // log_transactions.cc
+  Task<Result<bool>> find_aborted(SegmentPtr segment, Offset from, Offset to,
+                                  std::vector<AbortedTransaction>& found);
+  Task<Result<void>> check_aborted(SegmentPtr segment);
+  Task<Result<void>> rebuild_aborted(SegmentPtr segment);
+  Task<Result<Offset>> open_before(Offset offset, Transactions& transactions);
+  struct ReplayRange {
+    Offset from;
+    Offset below;
+    bool flagged_only = true;  // else every batch with a producer is looked at
+  };
+  Task<Result<void>> replay_transactions(SegmentPtr segment, ReplayRange range,
+                                         Transactions& transactions,
+                                         std::vector<TransactionIndexEntry>& aborted);
+  Task<Result<void>> replace_aborted(SegmentPtr segment,
+                                     std::vector<TransactionIndexEntry> entries);
+  Task<Result<void>> write_aborted(SegmentPtr segment, bool synced);
+
   // log_time.cc
   Task<Result<std::optional<TimestampOffset>>> find_time_in(SegmentPtr segment,
                                                             std::int64_t timestamp_ms,
@@ -167,6 +191,7 @@ class LogImpl final : public Log, private CommitHost {
   Offset durable_;
   EpochCache epochs_;
   ProducerStates producers_;
+  Transactions transactions_;
   RecoveryReport report_;
 
   Committer committer_;

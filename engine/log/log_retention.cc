@@ -176,6 +176,11 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   if (!cut) co_return cut;
   Recovery recovery(*this, {});
   const Result<void> producers = co_await recovery.reload_producers();
+  transactions_.assign(producers_, end_);
+  if (last->aborted.count() > 0) {
+    const Result<void> aborted = co_await rebuild_aborted(*shorter);
+    if (!aborted) co_return aborted;
+  }
   moved_.notify();
   co_return producers;
 }

@@ -54,6 +54,11 @@ class LogScanner {
 
   /// Whether the bytes of a batch with `header`, as in the file, have the CRC it names.
   [[nodiscard]] Task<Result<bool>> check_crc(std::uint64_t position_bytes, BatchHeader header);
+  /// At least `bytes_min` (at most half the window) from `position_bytes` on, or up to the end of
+  /// the file; unchecked, and there until the next call.
+  [[nodiscard]] Task<Result<Bytes>> bytes_at(std::uint64_t position_bytes, std::size_t bytes_min) {
+    return window(position_bytes, bytes_min);
+  }
   /// The header at `position_bytes`, unchecked. Errors: corrupt where none can be there; io.
   [[nodiscard]] Task<Result<BatchHeader>> header_at(std::uint64_t position_bytes);
 

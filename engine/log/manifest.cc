@@ -58,7 +58,8 @@ void put_segment(std::string& out, const ManifestSegment& segment) {
   put(out, segment.last_chain);
   put(out, std::uint32_t{(segment.sealed ? kFlagSealed : 0) | (segment.dropped ? kFlagDropped : 0) |
                          (segment.prepared ? kFlagPrepared : 0)});
-  put(out, std::uint64_t{0});
+  put(out, segment.aborted_count);
+  put(out, segment.aborted_crc);
 }
 
 ManifestSegment take_segment(Cursor& cursor) {
@@ -76,7 +77,8 @@ ManifestSegment take_segment(Cursor& cursor) {
   segment.sealed = flags & kFlagSealed;
   segment.dropped = flags & kFlagDropped;
   segment.prepared = flags & kFlagPrepared;
-  cursor.take<std::uint64_t>();
+  segment.aborted_count = cursor.take<std::uint32_t>();
+  segment.aborted_crc = cursor.take<std::uint32_t>();
   return segment;
 }
 

@@ -12,7 +12,8 @@
 //    48  4   segments                       56  8  created, ms
 //    52  4   epochs                         64  4  last chain value
 //                                           68  4  flags: 1 sealed, 2 dropped
-//                                           72  8  0
+//                                           72  4  aborted transactions, in .txnindex
+//                                           76  4  CRC-32C of that file
 //   then, for each epoch, 4 epoch and 8 start offset; then 4 CRC-32C of all before.
 // Big-endian. Written whole by replace_file(): a crash leaves the old one or the new one.
 // A dropped segment is on its way out: its files may be there or not, recovery removes them.
@@ -42,6 +43,8 @@ struct ManifestSegment {
   std::int64_t first_timestamp_ms = kNoTimestamp;
   std::int64_t created_ms = 0;
   std::uint32_t last_chain = 0;
+  std::uint32_t aborted_count = 0;  // entries of its .txnindex; 0: there is no such file
+  std::uint32_t aborted_crc = 0;
   bool sealed = false;
   bool dropped = false;
   bool prepared = false;  // the last one: space was made in its file, so that is not empty

@@ -58,6 +58,8 @@ Task<Result<void>> Recovery::run() {
   if (!epochs) co_return epochs;
   const Result<void> producers = co_await load_producers();
   if (!producers) co_return producers;
+  const Result<void> transactions = co_await load_transactions();
+  if (!transactions) co_return transactions;
   const Result<void> side_files = co_await rebuild_side_files();
   if (!side_files) co_return side_files;
   log_.manifest_clean_ = manifest_ && manifest_->clean;
@@ -72,7 +74,7 @@ Task<Result<void>> Recovery::run() {
     const Result<void> written = co_await log_.write_manifest(false);
     if (!written) co_return written;
   }
-  log_.files_dirty_ = !trusted_;
+  log_.files_dirty_ = !trusted_ || changed_;
   log_.committer_.follow(log_.segments_.back());
   co_return Result<void>{};
 }

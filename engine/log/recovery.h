@@ -67,6 +67,13 @@ class Recovery {
   Task<Result<void>> replay(SegmentPtr segment, Offset& from);
   Task<Result<void>> rebuild_side_files();
 
+  // recovery_transactions.cc
+  Task<void> begin_transactions();
+  Task<Result<void>> settle_aborted(SegmentPtr segment, std::vector<TransactionIndexEntry> found);
+  Task<Result<void>> load_transactions();
+  Task<Result<void>> load_aborted(SegmentPtr segment);
+  void report_open();
+
   LogImpl& log_;
   io::Shard& shard_;
   OpenHints hints_;
@@ -76,6 +83,7 @@ class Recovery {
   bool trusted_ = false;  // a clean stop was believed
   bool changed_ = false;  // the manifest on disk does not say what is so now
   bool adopted_ = false;
+  Transactions transactions_;             // of an adopted log, as far as its segments were read
   std::vector<EpochStart> epochs_found_;  // in the batches that were read
 
   // By trust_entries(): the last entry it took, and what the entries prove beyond the file's end.

@@ -54,6 +54,9 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
   segment->first_timestamp_ms = listed.first_timestamp_ms;
   segment->created_ms = listed.created_ms;
   segment->chain = listed.last_chain;
+  segment->aborted.in_file = listed.aborted_count;
+  segment->aborted.crc = listed.aborted_crc;
+  segment->aborted.checked = listed.aborted_count == 0;
   segment->entries_in_file = listed.batch_count;
   segment->submitted_bytes = segment->synced_bytes = segment->recent.written_bytes =
       listed.size_bytes;
@@ -146,6 +149,9 @@ Task<Result<bool>> Recovery::trust_last(SegmentPtr segment, const ManifestSegmen
   segment->max_timestamp_ms = listed.max_timestamp_ms;
   segment->max_timestamp_offset = listed.max_timestamp_offset;
   segment->first_timestamp_ms = listed.first_timestamp_ms;
+  segment->aborted.in_file = listed.aborted_count;
+  segment->aborted.crc = listed.aborted_crc;
+  segment->aborted.checked = listed.aborted_count == 0;
   const Result<void> tail = co_await note_tail(segment, *file);
   if (!tail) co_return std::unexpected(tail.error());
   co_return true;
@@ -221,6 +227,10 @@ Task<Result<void>> Recovery::recover_last(SegmentPtr segment, ScanRules rules) {
   if (!walked) co_return walked;
   log_.report_.bytes_read += scan.bytes_read();
   epochs_found_.insert(epochs_found_.end(), scan.epochs().begin(), scan.epochs().end());
+  if (rules.transactions != nullptr) {
+    const Result<void> settled = co_await settle_aborted(segment, scan.aborted());
+    if (!settled) co_return settled;
+  }
   for (const DamagedRange& range : scan.damaged()) {
     log_.find(concat(range_text(range), " at byte ", range.position_bytes, " of segment ",
                      segment->base_offset.value(), " are damaged and withheld"));
@@ -292,6 +302,7 @@ Task<Result<void>> Recovery::adopt() {
     start_fresh(hints_.log_start_offset.value_or(Offset{0}));
     co_return Result<void>{};
   }
+  co_await begin_transactions();
   log_.find(concat("no manifest: ", logs_.size(), " segments adopted as they are"));
   for (auto at = logs_.begin(); at != logs_.end(); ++at) {
     const Offset base = at->first;
@@ -318,7 +329,8 @@ Task<Result<void>> Recovery::adopt() {
     const Result<void> scanned =
         co_await recover_last(segment, {.gaps = true,
                                         .frontier = last ? frontier : Offset{0},
-                                        .keep_all = !last || hints_.clean_stop});
+                                        .keep_all = !last || hints_.clean_stop,
+                                        .transactions = &transactions_});
     if (!scanned) co_return scanned;
     const FileLock lock = co_await FileLock::take(log_.file_lock_);
     segment->index->finish_times();

@@ -85,6 +85,7 @@ void Segment::forget_memory() {
 
 void Segment::add_entry(Bytes batch, const BatchHeader& header, bool begins_epoch) {
   entries.push_back(make_integrity_entry(batch, header, base_offset, size_bytes, begins_epoch));
+  if (entries.back().transactional) ++transactional_batches;
 }
 
 void Segment::chain_entries() {
@@ -153,6 +154,7 @@ void Segment::trust(const IntegrityEntry& entry) {
   }
   ++batch_count;
   ++entries_in_file;
+  if (entry.transactional) ++transactional_batches;
   chain = entry.chain;
   size_bytes = entry.end_bytes();
   next_offset = last + 1;

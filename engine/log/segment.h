@@ -13,6 +13,7 @@
 
 #include "engine/error.h"
 #include "engine/io/file.h"
+#include "engine/log/aborted_index.h"
 #include "engine/log/chunk_cache.h"
 #include "engine/log/integrity_sidecar.h"
 #include "engine/log/log_context.h"
@@ -96,6 +97,10 @@ struct Segment {
   std::vector<IntegrityEntry> entries;
   std::size_t chained = 0;
   std::uint64_t entries_in_file = 0;
+
+  // Transactions. The batches are counted while the segment takes appends.
+  AbortedIndex aborted;
+  std::uint64_t transactional_batches = 0;
 
   // Memory.
   RecentChunks recent;

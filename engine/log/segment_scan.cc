@@ -46,6 +46,9 @@ void SegmentScan::take(const ScannedBatch& batch) {
   segment_.add_entry(batch.bytes, batch.header, begins_epoch);
   segment_.note(batch.header);
   ++batches_;
+  if (rules_.transactions == nullptr) return;
+  const auto aborted = rules_.transactions->note(batch.header, batch.bytes);
+  if (aborted) aborted_.push_back(*aborted);
 }
 
 /// A damaged stretch gets an entry like a batch's, whose checksum nothing matches: it stays

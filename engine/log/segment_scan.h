@@ -9,6 +9,7 @@
 #include "engine/log/epoch_cache.h"
 #include "engine/log/log_scanner.h"
 #include "engine/log/segment.h"
+#include "engine/log/transactions.h"
 #include "engine/task.h"
 
 namespace keelson::engine::log {
@@ -17,6 +18,7 @@ struct ScanRules {
   bool gaps = false;      // offsets may jump ahead from one batch to the next (compaction)
   Offset frontier;        // below this every record was durable once: nothing there may be cut
   bool keep_all = false;  // the same for whatever the file holds: it was closed or sealed properly
+  Transactions* transactions = nullptr;  // told of every batch, where not null
 };
 
 /// Walks a segment's file from a position to its end and fills in the segment: size, offsets,
@@ -35,6 +37,7 @@ class SegmentScan {
   std::uint64_t batches() const { return batches_; }
   const std::vector<EpochStart>& epochs() const { return epochs_; }
   const std::vector<DamagedRange>& damaged() const { return damaged_; }
+  const std::vector<TransactionIndexEntry>& aborted() const { return aborted_; }
   LogScanner& scanner() { return scanner_; }
 
  private:
@@ -50,6 +53,7 @@ class SegmentScan {
   std::uint64_t batches_ = 0;
   std::vector<EpochStart> epochs_;
   std::vector<DamagedRange> damaged_;
+  std::vector<TransactionIndexEntry> aborted_;  // of rules.transactions
   std::uint64_t found_position_ = 0;
   Offset found_offset_;
 };

@@ -49,7 +49,9 @@ LogVerify::LogVerify(io::Shard& shard, VerifyReport& report, VerifyOptions optio
             .identity = {},
             .next_offset = {},
             .epochs = {},
-            .producers = {}} {
+            .producers = {},
+            .transactions = {},
+            .first_there = {}} {
   for (const std::string& file : walk_.files) {
     if (const auto base = offset_in_name(file, ".log")) segments_[*base] = file;
   }
@@ -62,6 +64,7 @@ Task<void> LogVerify::run() {
   const Manifest* const manifest = walk_.manifest ? &*walk_.manifest : nullptr;
   walk_.clean = manifest != nullptr ? manifest->clean : walk_.facts.clean_stop.value_or(true);
   check_names();
+  co_await begin_transactions();
   co_await walk_segments();
   if (!segments_.empty()) log_start_offset_ = segments_.begin()->first;
   if (manifest != nullptr) {
@@ -152,6 +155,7 @@ Task<void> LogVerify::walk_segments() {
     const auto file = segments_.find(base);
     if (file == segments_.end()) {
       check_missing(*told);
+      walk_.transactions_known = false;
       continue;
     }
     if (walk_.manifest && told == nullptr) {

@@ -13,6 +13,7 @@
 #include "engine/io/shard.h"
 #include "engine/log/epoch_cache.h"
 #include "engine/log/manifest.h"
+#include "engine/log/transactions.h"
 #include "engine/log/verify.h"
 #include "engine/task.h"
 
@@ -80,6 +81,9 @@ struct LogWalk {
   std::unordered_map<std::int64_t, LastBatch> producers;
   static constexpr std::size_t kProducersMax = 2'000'000;
   bool producers_complete = true;
+  Transactions transactions;
+  Offset first_there;              // of the first segment file
+  bool transactions_known = true;  // nothing before was damaged
 
   std::string path(std::string_view file) const { return concat(dir, "/", file); }
   void find(FindingKind kind, std::string_view file, std::string text,
@@ -115,6 +119,7 @@ class LogVerify {
   Task<void> read_manifest();
   Task<void> check_identity();
   void check_names();
+  Task<void> begin_transactions();
   Task<void> walk_segments();
   void check_missing(const ManifestSegment& listed);
   Task<void> check_epochs();

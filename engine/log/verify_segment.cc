@@ -54,6 +54,7 @@ Task<void> SegmentVerify::run() {
   co_await finish_entries();
   finish_indexes();
   check_listed();
+  co_await check_aborted();
 }
 
 // --- the walk ------------------------------------------------------------
@@ -117,6 +118,7 @@ Task<void> SegmentVerify::take(io::File& file, ScannedBatch batch) {
     walk_.epochs.push_back({header.leader_epoch, header.base_offset});
   }
   note_producer(header);
+  note_transaction(batch);
   if (walk_.options.records) co_await check_records(file, batch);
 }
 

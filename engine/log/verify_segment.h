@@ -35,6 +35,8 @@ class SegmentVerify {
   void check_index(const ScannedBatch& batch);
   void check_times(const ScannedBatch& batch);
   void note_producer(const BatchHeader& header);
+  void note_transaction(const ScannedBatch& batch);
+  Task<void> check_aborted();
   Task<void> check_records(io::File& file, ScannedBatch batch);
   Task<bool> pass_damage(LogScanner& scanner);
   Task<std::optional<std::uint64_t>> find_next(LogScanner& scanner, std::uint64_t from);
@@ -69,6 +71,7 @@ class SegmentVerify {
   std::size_t index_next_ = 0;
   std::vector<TimeIndexEntry> times_;
   std::size_t times_next_ = 0;
+  std::vector<TransactionIndexEntry> aborted_;  // by the batches
 };
 
 }  // namespace keelson::engine::log

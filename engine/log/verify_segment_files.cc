@@ -61,12 +61,6 @@ Task<void> SegmentVerify::load_indexes() {
     report_padding(FindingKind::time_index, time_name);
     if (parsed) times_ = std::move(*parsed);
   }
-  const std::string aborted_name = stem_ + ".txnindex";
-  if (!walk_.files.contains(aborted_name)) co_return;
-  const auto content = co_await walk_.read(aborted_name, kIndexBytesMax);
-  if (content && !parse_transaction_index(std::as_bytes(std::span(*content)))) {
-    walk_.find(FindingKind::transaction_index, aborted_name, "is garbled");
-  }
 }
 
 Task<void> SegmentVerify::load_entries() {

@@ -70,6 +70,9 @@ struct FetchAnswer {
   std::int64_t log_start_offset = kNoOffset;
   std::optional<engine::log::EpochEnd> diverging;
   engine::SliceList records;
+  /// Those that `records` may hold records of, in the order of their markers. Nothing for a reader
+  /// of uncommitted records and beside an error.
+  std::optional<std::vector<engine::log::AbortedTransaction>> aborted_transactions;
 };
 
 /// Special times of ListOffsets (source: Kafka 4.3.1, ListOffsetsRequest).
@@ -104,10 +107,10 @@ class Replicator : public Plugin {
                                                                          ProduceCall call) = 0;
 
   /// One answer for each partition, in the order of the call; `records` are shared with the log's
-  /// cache and immutable. Waits up to max_wait_ms for min_bytes, woken by the append that brings
-  /// them; an error of any partition ends the wait at once. The first partition with records gets
-  /// at least one batch, whatever the limits (KIP-74).
-  /// `cancelled` may be set by the caller, on `home`, to end the wait early.
+  /// cache and immutable, and with `read_committed` lie below the last stable offset. Waits up to
+  /// max_wait_ms for min_bytes, woken by the append that brings them; an error of any partition
+  /// ends the wait at once. The first partition with records gets at least one batch, whatever the
+  /// limits (KIP-74). `cancelled` may be set by the caller, on `home`, to end the wait early.
   [[nodiscard]] virtual engine::Task<std::vector<FetchAnswer>> fetch(
       engine::io::Shard& home, FetchCall call, engine::io::Event& cancelled) = 0;
 

@@ -126,9 +126,11 @@ class ReplicatorWorld {
     }
     return builder.build();
   }
-  engine::Task<ProduceAnswer> append(std::int32_t partition, std::vector<std::byte> bytes,
-                                     std::uint32_t shard = 0) {
+  engine::Task<ProduceAnswer> append(
+      std::int32_t partition, std::vector<std::byte> bytes, std::uint32_t shard = 0,
+      engine::log::BatchOrigin origin = engine::log::BatchOrigin::client) {
     ProduceCall call;
+    call.origin = origin;
     call.partitions.push_back({key(partition), engine::MutableBytes(bytes)});
     std::vector<ProduceAnswer> answers = co_await replicator->produce(home(shard), std::move(call));
     co_return std::move(answers.at(0));

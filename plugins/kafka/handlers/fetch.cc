@@ -77,7 +77,7 @@ std::vector<Wanted> locate(const ClusterView& view, BrokerId self, bool by_id,
 }
 
 FetchResponse::PartitionData to_response(std::int32_t partition, FetchAnswer& answer,
-                                         bool read_committed, std::int16_t version) {
+                                         std::int16_t version) {
   FetchResponse::PartitionData data;
   data.partition_index = partition;
   data.error_code = to_code(answer.error);
@@ -91,10 +91,14 @@ FetchResponse::PartitionData to_response(std::int32_t partition, FetchAnswer& an
     data.diverging_epoch.epoch = answer.diverging->epoch.value();
     data.diverging_epoch.end_offset = answer.diverging->end_offset.value();
   }
-  if (read_committed) {
-    data.aborted_transactions.emplace();
-  } else {
-    data.aborted_transactions.reset();
+  data.aborted_transactions.reset();
+  if (answer.aborted_transactions) {
+    auto& list = data.aborted_transactions.emplace();
+    for (const engine::log::AbortedTransaction& aborted : *answer.aborted_transactions) {
+      auto& one = list.emplace_back();
+      one.producer_id = aborted.producer_id.value();
+      one.first_offset = aborted.first_offset.value();
+    }
   }
   data.records = std::move(answer.records);
   return data;
@@ -157,6 +161,7 @@ Task<std::vector<FetchAnswer>> fetch_partitions(RequestContext& context,
       answers[i] = std::move(fetched[next++]);
     } else {
       answers[i].error = wanted[i].error;
+      answers[i].aborted_transactions.emplace();  // as Kafka: null only where a log was asked
     }
   }
   co_return answers;
@@ -217,9 +222,7 @@ Task<Answered<FetchResponse>> handle_fetch(RequestContext& context, FetchRequest
     const bool news = one.note_sent(answers[i]);
     if (incremental && !news) continue;
     if (session && records) with_records.push_back(&one);
-    add_to_response(
-        response, one.topic,
-        to_response(one.partition, answers[i], request.isolation_level == 1, context.version()));
+    add_to_response(response, one.topic, to_response(one.partition, answers[i], context.version()));
   }
   if (session) {
     // Those that had their turn go to the end of the line.

@@ -179,7 +179,10 @@ Task<Answered<DescribeProducersResponse>> handle_describe_producers(
         active.producer_epoch = producer.epoch.value();
         active.last_sequence = producer.last_sequence;
         active.last_timestamp = producer.last_timestamp_ms;
-        active.coordinator_epoch = -1;  // no transaction has ever ended here
+        active.coordinator_epoch = producer.coordinator_epoch;
+        if (producer.transaction_start) {
+          active.current_txn_start_offset = producer.transaction_start->value();
+        }
       }
     }
   }

@@ -23,6 +23,7 @@ MAIN = {
     "broker-api-versions": _TOOLS + "BrokerApiVersionsCommand",
     "cluster": _TOOLS + "ClusterTool",
     "dump-log": _TOOLS + "DumpLogSegments",
+    "transactions": _TOOLS + "TransactionsCommand",
 }
 
 
