@@ -72,6 +72,7 @@ Task<void> KafkaProtocol::drain(std::int64_t deadline_ns) {
 
 Task<void> KafkaProtocol::stop() {
   for (const auto& listener : listeners_) co_await listener->stop(0);
+  for (const auto& listener : listeners_) co_await listener->wait_for_memory();
   listeners_.clear();
 }
 
