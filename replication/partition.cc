@@ -1,5 +1,6 @@
 #include "replication/partition.h"
 
+#include <optional>
 #include <utility>
 
 #include "engine/log/batch_validation.h"
@@ -17,11 +18,44 @@ ApiErrc Partition::check_epoch(engine::LeaderEpoch believed) const {
   return believed < epoch_ ? ApiErrc::fenced_leader_epoch : ApiErrc::unknown_leader_epoch;
 }
 
+namespace {
+
+/// What a batch may decompress to before others get their turn; with gzip, 2 ms.
+constexpr std::uint64_t kValidationStepBytes = std::uint64_t{512} << 10;
+
+using engine::log::BatchValidation;
+
+/// Goes on with a check that took more than one step, others between. `validation` stays the
+/// caller's.
+Task<void> validate_long(Partition& partition, std::optional<BatchValidation>& validation,
+                         ProducePartition produced, engine::log::BatchOrigin origin,
+                         std::int64_t now_ms) {
+  PartitionShard& shared = partition.shared();
+  if (!shared.long_validations.try_take(1)) {
+    validation.reset();  // its decompressor goes back; that step is done again
+    co_await shared.long_validations.take(1);
+    validation.emplace(produced.records, partition.log().config(), now_ms, origin);
+  }
+  while (!validation->step(kValidationStepBytes)) co_await shared.shard.yield();
+  shared.long_validations.give(1);
+}
+
+}  // namespace
+
 Task<ProduceAnswer> append_produced(Partition& partition, ProducePartition produced,
                                     const ProduceCall& call, std::int64_t now_ms) {
   ProduceAnswer answer;
   engine::log::Log& log = partition.log();
-  auto validated = engine::log::validate_batch(produced.records, log.config(), now_ms, call.origin);
+  engine::io::Semaphore& turn = partition.append_turn();
+  if (!turn.try_take(1)) co_await turn.take(1);
+  std::optional<BatchValidation> validation;
+  validation.emplace(produced.records, log.config(), now_ms, call.origin);
+  if (!validation->step(kValidationStepBytes)) {
+    co_await validate_long(partition, validation, produced, call.origin, now_ms);
+  }
+  auto validated = validation->take();
+  // Whoever comes next runs in a later turn of the shard; append() places before it suspends.
+  turn.give(1);
   if (!validated) {
     answer.error = to_api_error(validated.error().error);
     answer.message = std::move(validated.error().message);

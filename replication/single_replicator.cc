@@ -40,8 +40,8 @@ Task<ApiResult<void>> SingleReplicator::open_partition(PartitionKey key, std::st
   }
   // Never below what the log has seen: a reader would take its newest records for a fork.
   const engine::LeaderEpoch led = std::max(epoch, (*log)->latest_epoch());
-  state_of(owner.index())
-      .partitions.emplace(key, std::make_unique<Partition>(owner, topic, key, **log, led));
+  ShardState& state = state_of(owner.index());
+  state.partitions.emplace(key, std::make_unique<Partition>(state.shared, topic, key, **log, led));
   co_return ApiResult<void>{};
 }
 

@@ -13,8 +13,9 @@
 namespace keelson::replication {
 
 struct SingleReplicator::ShardState {
-  explicit ShardState(engine::io::Shard& shard) : requests(shard) {}
+  explicit ShardState(engine::io::Shard& shard) : shared(shard), requests(shard) {}
 
+  PartitionShard shared;
   std::unordered_map<PartitionKey, std::unique_ptr<Partition>> partitions;
   std::unordered_set<PartitionKey> damaged;  // whose log did not open at the start
   engine::io::TaskGroup requests;  // produce requests from here that may outlive their answer

@@ -269,6 +269,56 @@ TEST_P(SingleReplicator, AProduceIsAnsweredAtItsTimeLimit) {
   }
 }
 
+// A batch that takes long to check holds up nothing but its own partition, and what comes behind it
+// there stays behind it.
+TEST_P(SingleReplicator, ALongCheckHoldsUpItsPartitionOnly) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(64));
+  world.log_config.max_message_bytes = 64 << 20;
+  struct Answered {
+    std::int64_t base_offset = -1;
+    int place = 0;
+  };
+  struct Work {
+    static engine::Task<void> run(ReplicatorWorld& world, std::int32_t partition,
+                                  std::vector<std::byte> batch, Answered& answered, int& count) {
+      const ProduceAnswer answer = co_await world.append(partition, std::move(batch));
+      EXPECT_EQ(answer.error, ApiErrc::none) << answer.message;
+      answered.base_offset = answer.base_offset;
+      answered.place = ++count;
+    }
+  };
+  const std::string zeros(64 << 20, '\0');
+  engine::log::BatchBuilder builder(engine::log::Codec::zstd);
+  builder.add(1'000, std::nullopt, std::as_bytes(std::span(zeros)));
+  const std::vector<std::byte> bomb = builder.build();
+  const std::int32_t beside = world.partition_on(0, 32);
+  const auto begin = [&](std::int32_t partition, std::vector<std::byte> batch, Answered& answered,
+                         int& count) {
+    world.home().spawn(Work::run(world, partition, std::move(batch), answered, count));
+  };
+  // More bombs at once than may be under way, all on one shard.
+  std::vector<std::int32_t> bombed;
+  for (std::int32_t i = beside + 1; bombed.size() < 4; ++i) {
+    if (world.store->owner(world.key(i)) == 0) bombed.push_back(i);
+  }
+  std::vector<Answered> first(4);
+  std::vector<Answered> behind(4);
+  Answered healthy;
+  int count = 0;
+  for (std::size_t i = 0; i < 4; ++i) begin(bombed[i], bomb, first[i], count);
+  for (std::size_t i = 0; i < 4; ++i) begin(bombed[i], ReplicatorWorld::batch(3), behind[i], count);
+  begin(beside, ReplicatorWorld::batch(1), healthy, count);
+  world.world.run_for(5 * kSecond);
+  EXPECT_EQ(count, 9);
+  EXPECT_EQ(healthy.place, 1);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(first[i].base_offset, 0);
+    EXPECT_EQ(behind[i].base_offset, 1);
+    EXPECT_LT(first[i].place, behind[i].place);
+  }
+}
+
 // Kafka does not count the leader's own write against the limit, so 0 is no refusal.
 TEST_P(SingleReplicator, ATimeLimitOfNothingIsNone) {
   for (const std::int32_t timeout_ms : {0, -1}) {
