@@ -52,6 +52,7 @@ class Directory final : public DataDirectory {
   std::string path_of(std::string_view log_name) const override {
     return concat(path_, "/", log_name);
   }
+  Task<Result<void>> leave() override;
   Task<Result<void>> claim(DirectoryIdentity identity) override;
   Task<Result<void>> begin_serving() override;
   OpenHints hints_for(std::string_view log_name) const override;
@@ -77,6 +78,7 @@ class Directory final : public DataDirectory {
   io::File lock_;
   DirectoryScan scan_;
   MetaProperties properties_;
+  bool made_lock_ = false;  // the file was not there before
   bool has_mark_ = false;
   bool has_marker_file_ = false;
   bool other_writer_ = false;
@@ -88,15 +90,11 @@ Task<Result<void>> Directory::start() {
   const Result<void> made = co_await make_path(path_);
   if (!made) co_return made;
   const Result<io::FileStat> lock_before = co_await io::stat(shard_, path_of(kLockName));
+  made_lock_ = !lock_before;
   const Result<void> locked = co_await take_lock();
   if (!locked) co_return locked;
   const Result<void> looked = co_await look_around();
   if (!looked) co_return looked;
-  if (scan_.origin == DirectoryOrigin::foreign && !lock_before) {
-    // Nobody serves it, and it stays as it was.
-    const Result<void> gone = co_await io::unlink(shard_, path_of(kLockName));
-    if (!gone) co_return gone;
-  }
   Result<std::map<std::string, Offset>> recovery = co_await read_checkpoint(kRecoveryName);
   if (!recovery) co_return std::unexpected(recovery.error());
   recovery_points_ = std::move(*recovery);
@@ -225,6 +223,12 @@ Task<Result<void>> Directory::write_checkpoint(std::string_view name,
     if (parsed) entries.push_back({parsed->topic, parsed->partition, offset});
   }
   co_return co_await io::replace_file(shard_, path_of(name), encode_checkpoints(entries));
+}
+
+/// The lock is held until the object goes, so nobody else took the file for theirs.
+Task<Result<void>> Directory::leave() {
+  if (!std::exchange(made_lock_, false)) co_return Result<void>{};
+  co_return co_await io::unlink(shard_, path_of(kLockName));
 }
 
 Task<Result<void>> Directory::claim(DirectoryIdentity identity) {

@@ -64,6 +64,8 @@ class DataDirectory {
   virtual const DirectoryScan& scan() const = 0;
   virtual std::string path_of(std::string_view log_name) const = 0;
 
+  /// Not to be served after all, and nothing was claimed: removes what open() left.
+  [[nodiscard]] virtual Task<Result<void>> leave() = 0;
   /// Writes meta.properties where there is none, and our own mark. Call before any log is made.
   [[nodiscard]] virtual Task<Result<void>> claim(DirectoryIdentity identity) = 0;
   /// Removes the clean-stop marker, durably. Call before any log is opened for writing.

@@ -96,6 +96,7 @@ Task<ApiResult<void>> SegmentStore::take_directory() {
                          scan.origin == DirectoryOrigin::keelson ||
                          (scan.origin == DirectoryOrigin::kafka && config_.adopt);
   if (!may_serve) {
+    (void)co_await directory_->leave();  // a lock file that stays is no reason for another answer
     co_return refuse(ApiErrc::kafka_storage_error, describe_refusal(scan.origin, config_.data_dir));
   }
   for (const std::string& name : scan.unknown_names) {
@@ -109,6 +110,7 @@ Task<ApiResult<void>> SegmentStore::take_directory() {
     identity_.directory_id = engine::to_string(random_uuid(shard));
   }
   if (identity_.node_id != config_.node_id) {
+    (void)co_await directory_->leave();
     co_return refuse(ApiErrc::kafka_storage_error,
                      concat(config_.data_dir, " belongs to broker ", identity_.node_id,
                             ", this one is ", config_.node_id, ": set node.id=", identity_.node_id,
