@@ -78,6 +78,12 @@ class DataDirectory {
   /// copy in the log's manifest. Errors: not_found in neither, corrupt where the two differ.
   [[nodiscard]] virtual Task<Result<Uuid>> read_topic_id(std::string log_name) = 0;
 
+  /// A folder "<log>.<32 hex digits>-stray", as Kafka puts a partition aside that it does not know,
+  /// gets its name back: where partition.metadata and the manifest agree that it is that partition,
+  /// and nothing else has the name. The log is in scan() afterwards. Its name.
+  /// Errors: invalid_argument: no such folder name. already_exists. corrupt: not proven. io.
+  [[nodiscard]] virtual Task<Result<std::string>> take_back(std::string stray) = 0;
+
   struct Checkpoint {
     Offset recovery_point;
     Offset log_start_offset;

@@ -302,6 +302,30 @@ class CliTest(unittest.TestCase):
         self.assertEqual(os.listdir(foreign), ["letter.txt"])
         self.assertEqual((foreign / "letter.txt").read_text(), "text")
 
+    def test_strays_of_kafka_are_taken_back_where_they_prove_what_they_are(self):
+        with Broker(self.data).wait_until_listening() as broker:
+            for topic in ("orders", "doubted"):
+                self.assertEqual(self.topic(broker, "create", topic).returncode, 0)
+                self.assertEqual(produce(broker.port, topic, [b"first"]), 0)
+            self.assertEqual(broker.end()[0], 0)
+        strays = {topic: self.data / f"{topic}-0.{'0123456789abcdef' * 2}-stray"
+                  for topic in ("orders", "doubted")}
+        for topic, stray in strays.items():
+            (self.data / f"{topic}-0").rename(stray)
+        metadata = strays["doubted"] / "partition.metadata"
+        metadata.write_text("version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw")
+        with Broker(self.data).wait_until_listening() as broker:
+            self.assertEqual(produce(broker.port, "orders", [b"second"]), 0)
+            self.assertNotEqual(produce(broker.port, "doubted", [b"second"]), 0)
+            code, log = broker.end()
+            self.assertEqual(code, 0)
+        self.assertRegex(log, r"put orders-0 aside as orders-0\.\S+-stray: taken back")
+        self.assertRegex(log, r"doubted-0\.\S+-stray holds a partition .* do not agree")
+        self.assertTrue(metadata.exists())
+        shown = keelson("log", "dump", self.data / "orders-0", "--records").stdout
+        self.assertIn("first", shown)
+        self.assertIn("second", shown)
+
     def test_a_directory_says_who_its_broker_is(self):
         self.data.mkdir()
         meta = self.data / "meta.properties"
