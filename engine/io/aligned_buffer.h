@@ -3,10 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <utility>
 
+#include "engine/buffer_memory.h"
 #include "engine/types.h"
 
 namespace keelson::engine::io {
@@ -27,28 +26,27 @@ class AlignedBuffer {
   /// `size_bytes` is rounded up to whole blocks.
   explicit AlignedBuffer(std::size_t size_bytes)
       : size_bytes_(round_up_to_block(size_bytes)),
-        data_(static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, size_bytes_))) {
-    if (data_ == nullptr) std::abort();  // budgets bound what is asked for; nothing to go on with
-  }
-  AlignedBuffer(AlignedBuffer&& other) noexcept
-      : size_bytes_(std::exchange(other.size_bytes_, 0)), data_(std::move(other.data_)) {}
+        data_(allocate_buffer(size_bytes_, kBlockBytes)) {}
+  AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
-    size_bytes_ = std::exchange(other.size_bytes_, 0);
-    data_ = std::move(other.data_);
+    AlignedBuffer(std::move(other)).swap(*this);
     return *this;
   }
+  ~AlignedBuffer() { free_buffer(data_, size_bytes_); }
 
-  std::byte* data() { return data_.get(); }
-  const std::byte* data() const { return data_.get(); }
+  std::byte* data() { return data_; }
+  const std::byte* data() const { return data_; }
   std::size_t size_bytes() const { return size_bytes_; }
-  MutableBytes bytes() { return {data_.get(), size_bytes_}; }
+  MutableBytes bytes() { return {data_, size_bytes_}; }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
+  void swap(AlignedBuffer& other) noexcept {
+    std::swap(size_bytes_, other.size_bytes_);
+    std::swap(data_, other.data_);
+  }
+
   std::size_t size_bytes_ = 0;
-  std::unique_ptr<std::byte, Free> data_;
+  std::byte* data_ = nullptr;
 };
 
 }  // namespace keelson::engine::io

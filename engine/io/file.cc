@@ -101,6 +101,7 @@ Task<Result<std::size_t>> File::read_at(std::uint64_t position_bytes, MutableByt
 
 Task<Result<void>> File::write_at(std::uint64_t position_bytes, Bytes bytes, bool durable) {
   std::size_t done_bytes = 0;
+  int stalls = 0;
   while (done_bytes < bytes.size()) {
     const iovec source{const_cast<std::byte*>(bytes.data()) + done_bytes,
                        bytes.size() - done_bytes};
@@ -115,7 +116,8 @@ Task<Result<void>> File::write_at(std::uint64_t position_bytes, Bytes bytes, boo
     if (result < 0) co_return system_error(result);
     // A direct write that stopped inside a block starts again at that block, with the same bytes.
     const std::size_t whole_bytes = whole_blocks(static_cast<std::size_t>(result));
-    if (whole_bytes == 0) co_return fail(Errc::io, EIO);
+    stalls = whole_bytes == 0 ? stalls + 1 : 0;
+    if (stalls == kWriteStallsMax) co_return fail(Errc::io, EIO);
     done_bytes += whole_bytes;
   }
   co_return Result<void>{};

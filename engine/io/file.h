@@ -18,6 +18,9 @@
 
 namespace keelson::engine::io {
 
+/// So many short writes in a row without a whole block are an error of the drive: EIO.
+inline constexpr int kWriteStallsMax = 16;
+
 /// An open file. Closed by close() or at the latest by the destructor; no operation may be under
 /// way then.
 class File {
@@ -38,6 +41,7 @@ class File {
   /// Reads until `into` is full or the file ends; how many bytes were read.
   [[nodiscard]] Task<Result<std::size_t>> read_at(std::uint64_t position_bytes, MutableBytes into);
   /// Writes all of `bytes`. With `durable`, they are on stable storage at success.
+  /// A short write goes on where its last whole block ended (not direct: its last byte).
   /// Errors: no_space and io. Part may have been written.
   [[nodiscard]] Task<Result<void>> write_at(std::uint64_t position_bytes, Bytes bytes,
                                             bool durable = false);

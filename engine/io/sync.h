@@ -110,9 +110,11 @@ class Event {
 /// demand is not starved by small ones.
 class Semaphore {
  public:
-  Semaphore(Shard& shard, std::uint64_t units) : shard_(shard), available_(units) {}
+  Semaphore(Shard& shard, std::uint64_t units) : shard_(shard), total_(units), available_(units) {}
   Semaphore(const Semaphore&) = delete;
 
+  /// What there is when nobody holds any: more than this cannot be taken.
+  std::uint64_t total() const { return total_; }
   std::uint64_t available() const { return available_; }
   /// Takes `units` at once or not at all; does not pass those that wait.
   bool try_take(std::uint64_t units) {
@@ -147,6 +149,7 @@ class Semaphore {
 
   Shard& shard_;
   detail::WaiterList waiters_;
+  const std::uint64_t total_;
   std::uint64_t available_;
 };
 

@@ -1,10 +1,14 @@
 #include "engine/log/chunk_cache.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace keelson::engine::log {
 
+std::size_t RecentChunks::fair_chunk_bytes() const { return cache_.fair_chunk_bytes(); }
+
 Chunk& RecentChunks::add(std::uint64_t position_bytes, std::size_t capacity_bytes) {
+  if (chunks_.empty()) ++cache_.logs_;
   auto chunk = std::make_shared<Chunk>(position_bytes, capacity_bytes);
   chunk->owner_ = this;
   chunks_.push_back(std::move(chunk));
@@ -46,6 +50,13 @@ void RecentChunks::drop(Chunk& chunk) {
   const auto at =
       std::ranges::find_if(chunks_, [&](const auto& held) { return held.get() == &chunk; });
   chunks_.erase(at);
+  if (chunks_.empty()) --cache_.logs_;
+}
+
+std::size_t ChunkCache::fair_chunk_bytes() const {
+  constexpr std::size_t kPart = 4;  // of the cache, for the tails: on average they are half full
+  const std::uint64_t fair = bytes_max_ / (kPart * std::max<std::size_t>(logs_, 1));
+  return std::clamp<std::size_t>(std::bit_floor(fair), kChunkBytesMin, kChunkBytesMax);
 }
 
 void ChunkCache::admit(Chunk& chunk) {
@@ -60,8 +71,10 @@ void ChunkCache::forget(Chunk& chunk) {
 }
 
 void ChunkCache::make_room() {
-  // Each chunk is looked at once: what is unwritten, or was read since, goes to the end.
-  for (std::size_t looks = order_.size(); looks > 0 && bytes_ > bytes_max_; --looks) {
+  // What is unwritten, or was read since, goes to the end. A few looks each time: where thousands
+  // of tails fill the cache there may be nothing to drop.
+  std::size_t looks = std::min(order_.size(), kLooksMax);
+  for (; looks > 0 && bytes_ > bytes_max_; --looks) {
     Chunk& oldest = *order_.front();
     RecentChunks& owner = *oldest.owner_;
     const bool is_tail = owner.chunks_.back().get() == &oldest;

@@ -57,6 +57,8 @@ class RecentChunks {
 
   bool empty() const { return chunks_.empty(); }
   const std::shared_ptr<Chunk>& back() const { return chunks_.back(); }
+  /// ChunkCache::fair_chunk_bytes() of the cache it is in.
+  std::size_t fair_chunk_bytes() const;
   /// Adds a chunk at the end; older ones may be dropped to make room.
   Chunk& add(std::uint64_t position_bytes, std::size_t capacity_bytes);
   /// The chunk that holds the byte at `position_bytes`; null where none does.
@@ -84,15 +86,20 @@ class ChunkCache {
  public:
   explicit ChunkCache(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
   std::uint64_t bytes() const { return bytes_; }
+  /// What a log's next chunk should have at most, so that the tails of all that are written to now
+  /// fit: each has one that is not full yet, and that one stays.
+  std::size_t fair_chunk_bytes() const;
 
  private:
   friend class RecentChunks;
+  static constexpr std::size_t kLooksMax = 16;
   void admit(Chunk& chunk);
   void forget(Chunk& chunk);
   void make_room();
 
   const std::uint64_t bytes_max_;
   std::uint64_t bytes_ = 0;
+  std::size_t logs_ = 0;     // segments that hold chunks
   std::list<Chunk*> order_;  // the next to go first
 };
 

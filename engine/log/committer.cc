@@ -34,6 +34,7 @@ struct Committer::Commit : io::Operation {
   std::array<iovec, kPiecesMax> pieces;
   io::AlignedBuffer block;
   std::uint64_t end_bytes = 0;  // of the segment's data in it
+  int stalls = 0;               // short writes in a row that finished no block
   bool done = false;
 };
 
@@ -181,12 +182,15 @@ void Committer::submit(Commit& commit) {
   context_.shard().backend().submit(commit);
 }
 
+void Committer::failed(Commit& commit, Error error) {
+  in_flight_.remove_if([&](const Commit& held) { return &held == &commit; });
+  poison(error);
+  wake_.notify();
+}
+
 void Committer::completed(Commit& commit) {
-  if (commit.result <= 0) {
-    const Error error = commit.result == 0 ? Error{Errc::io, EIO} : error_of(commit.result);
-    in_flight_.remove_if([&](const Commit& held) { return &held == &commit; });
-    poison(error);
-    wake_.notify();
+  if (commit.result < 0) {
+    failed(commit, error_of(commit.result));
     return;
   }
   // A short write: the whole blocks of it are done, the rest goes again.
@@ -195,6 +199,11 @@ void Committer::completed(Commit& commit) {
   for (std::uint32_t i = 0; i < commit.buffer_count; ++i) total += commit.buffers[i].iov_len;
   if (done < total) {
     done = io::round_down_to_block(done);
+    commit.stalls = done == 0 ? commit.stalls + 1 : 0;
+    if (commit.stalls == io::kWriteStallsMax) {
+      failed(commit, {Errc::io, EIO});
+      return;
+    }
     commit.position_bytes += done;
     auto* piece = const_cast<iovec*>(commit.buffers);
     while (done >= piece->iov_len) {

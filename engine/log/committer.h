@@ -94,6 +94,7 @@ class Committer {
   Step submit_next(Follower& follower);
   void submit(Commit& commit);
   void completed(Commit& commit);
+  void failed(Commit& commit, Error error);
   void advance();
   static bool lacks_tail(const Segment& segment);
   Task<Result<void>> fill_tail(std::shared_ptr<Segment> segment);

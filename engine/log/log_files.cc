@@ -232,7 +232,10 @@ Task<Result<void>> LogImpl::write_derived(std::string path, std::string content)
   co_return co_await file->sync_data();
 }
 
-std::string LogImpl::encode_producers() const { return encode_snapshot(producers_); }
+/// As of end_.
+std::string LogImpl::encode_producers() const {
+  return encode_snapshot(producers_, identity_, end_);
+}
 
 Task<Result<void>> LogImpl::write_snapshot(Offset offset, std::string content) {
   co_return co_await write_derived(dir_ + "/" + segment_stem(offset) + ".snapshot",

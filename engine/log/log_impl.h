@@ -134,6 +134,12 @@ class LogImpl final : public Log, private CommitHost {
   void quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why);
 
   // log_time.cc
+  Task<Result<std::optional<TimestampOffset>>> find_time_in(SegmentPtr segment,
+                                                            std::int64_t timestamp_ms,
+                                                            Offset below);
+  Task<Result<std::optional<TimestampOffset>>> find_max_batch_in(SegmentPtr segment,
+                                                                 std::int64_t above_ms,
+                                                                 Offset below);
   Task<Result<std::optional<TimestampOffset>>> record_in_batch(SegmentPtr segment,
                                                                Offset last_offset,
                                                                std::int64_t timestamp_ms);
@@ -189,7 +195,7 @@ class LogImpl final : public Log, private CommitHost {
   bool manifest_clean_ = false;    // as on disk
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;
-  Offset snapshot_offset_{-1};   // of the last checkpoint's producer snapshot
+  Offset snapshot_offset_{-1};   // of the newest snapshot that is not of a roll
   std::vector<Offset> dropped_;  // base offsets on their way out, still named by the manifest
   std::map<Offset, std::string> snapshots_at_roll_;  // producer snapshots not written yet
 };

@@ -151,6 +151,11 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   const Result<void> loaded = co_await load_index(last);
   if (!loaded) co_return loaded;
   Result<SegmentPtr> shorter = co_await cut_copy(last, offset);
+  if (!shorter && shorter.error().code == Errc::corrupt) {
+    const Result<void> rebuilt = co_await rebuild_entries(last);
+    if (!rebuilt) co_return rebuilt;
+    shorter = co_await cut_copy(last, offset);
+  }
   if (!shorter) co_return std::unexpected(shorter.error());
 
   std::vector<SegmentPtr> gone(segments_.begin() + static_cast<std::ptrdiff_t>(kept),

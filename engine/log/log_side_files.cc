@@ -1,6 +1,7 @@
 #include "engine/log/log_side_files.h"
 
 #include "engine/log/leader_epoch_file.h"
+#include "engine/log/producer_history.h"
 #include "engine/log/producer_snapshot.h"
 
 namespace keelson::engine::log {
@@ -19,8 +20,10 @@ std::optional<std::vector<EpochStart>> parse_epochs(std::string_view content) {
   return entries;
 }
 
-std::string encode_snapshot(const ProducerStates& producers) {
+std::string encode_snapshot(const ProducerStates& producers, const LogIdentity& identity,
+                            Offset at) {
   std::vector<ProducerSnapshotEntry> list;
+  list.reserve(producers.entries().size());
   for (const auto& [id, entry] : producers.entries()) {
     ProducerSnapshotEntry& out = list.emplace_back();
     out.producer_id = id;
@@ -34,15 +37,19 @@ std::string encode_snapshot(const ProducerStates& producers) {
     out.coordinator_epoch = entry.coordinator_epoch;
     if (entry.transaction_start) out.transaction_start = *entry.transaction_start;
   }
-  return encode_producer_snapshot(list);
+  std::string content = encode_producer_snapshot(list);
+  append_producer_history(content, producers, identity, at);
+  return content;
 }
 
-Result<ProducerStates> parse_snapshot(std::string_view content) {
-  const Result<std::vector<ProducerSnapshotEntry>> list =
-      parse_producer_snapshot(std::as_bytes(std::span(content)));
+Result<ProducerStates> parse_snapshot(std::string_view content, const LogIdentity& identity,
+                                      Offset at) {
+  const Bytes file = std::as_bytes(std::span(content));
+  const Result<std::vector<ProducerSnapshotEntry>> list = parse_producer_snapshot(file);
   if (!list) return std::unexpected(list.error());
   ProducerStates producers;
   for (const ProducerSnapshotEntry& in : *list) {
+    if (in.last_offset >= at) return fail(Errc::corrupt);
     ProducerEntry& entry = producers.entries()[in.producer_id];
     entry.epoch = in.producer_epoch;
     entry.last_timestamp_ms = in.timestamp_ms;
@@ -57,6 +64,7 @@ Result<ProducerStates> parse_snapshot(std::string_view content) {
     entry.batch_count = 1;
     entry.contiguous = std::int64_t{in.offset_delta} + 1;
   }
+  read_producer_history(file, identity, at, producers);
   return producers;
 }
 

@@ -10,6 +10,7 @@
 
 #include "engine/error.h"
 #include "engine/log/epoch_cache.h"
+#include "engine/log/log.h"
 #include "engine/log/producer_state.h"
 #include "engine/uuid.h"
 
@@ -28,8 +29,11 @@ inline constexpr std::array<std::string_view, 6> kSegmentEndings = {
 std::string encode_epochs(const std::vector<EpochStart>& entries);
 std::optional<std::vector<EpochStart>> parse_epochs(std::string_view content);
 
-std::string encode_snapshot(const ProducerStates& producers);
-/// Errors: corrupt.
-[[nodiscard]] Result<ProducerStates> parse_snapshot(std::string_view content);
+/// `<at>.snapshot`: Kafka's entries and, where these do not say it all, our history behind them.
+std::string encode_snapshot(const ProducerStates& producers, const LogIdentity& identity,
+                            Offset at);
+/// Errors: corrupt; also an entry of an offset that is not below `at`.
+[[nodiscard]] Result<ProducerStates> parse_snapshot(std::string_view content,
+                                                    const LogIdentity& identity, Offset at);
 
 }  // namespace keelson::engine::log

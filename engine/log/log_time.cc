@@ -52,6 +52,32 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::record_in_batch(SegmentPtr
   co_return first_record(batch, *header, timestamp_ms, from);
 }
 
+/// The first record of `segment` at or above `timestamp_ms`, below `below`.
+Task<Result<std::optional<TimestampOffset>>> LogImpl::find_time_in(SegmentPtr segment,
+                                                                   std::int64_t timestamp_ms,
+                                                                   Offset below) {
+  const Result<void> loaded = co_await load_index(segment);
+  if (!loaded) co_return std::unexpected(loaded.error());
+  EntryCursor cursor(segment);
+  const SegmentIndex::Entry floor = segment->index->floor_time(timestamp_ms);
+  const Result<void> started = co_await cursor.start(floor.batch_number, segment->seed);
+  if (!started) co_return std::unexpected(started.error());
+  while (true) {
+    const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+    if (!entry) co_return std::unexpected(entry.error());
+    if (!*entry) co_return std::nullopt;
+    const Offset last = segment->base_offset + (*entry)->relative_last_offset;
+    if (last >= below) co_return std::nullopt;
+    if (last < start_ || (*entry)->damaged || (*entry)->max_timestamp_ms < timestamp_ms) continue;
+    const Result<std::optional<TimestampOffset>> found =
+        co_await record_in_batch(segment, last, timestamp_ms);
+    if (!found && found.error().code == Errc::quarantined) continue;
+    if (!found) co_return std::unexpected(found.error());
+    // A batch whose header says more than its records hold gives nothing: look on.
+    if (*found) co_return *found;
+  }
+}
+
 Task<Result<std::optional<TimestampOffset>>> LogImpl::find_time(std::int64_t timestamp_ms,
                                                                 Offset below) {
   if (!gate_.enter()) co_return fail(Errc::closed);
@@ -61,28 +87,40 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_time(std::int64_t tim
     if (segment->base_offset >= below) break;
     if (segment->batch_count == 0 || segment->max_timestamp_ms < timestamp_ms) continue;
     if (segment->next_offset <= start_) continue;
-    const Result<void> loaded = co_await load_index(segment);
-    if (!loaded) co_return std::unexpected(loaded.error());
-    EntryCursor cursor(segment);
-    const SegmentIndex::Entry floor = segment->index->floor_time(timestamp_ms);
-    const Result<void> started = co_await cursor.start(floor.batch_number, segment->seed);
-    if (!started) co_return std::unexpected(started.error());
-    while (true) {
-      const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
-      if (!entry) co_return std::unexpected(entry.error());
-      if (!*entry) break;
-      const Offset last = segment->base_offset + (*entry)->relative_last_offset;
-      if (last >= below) break;
-      if (last < start_ || (*entry)->damaged || (*entry)->max_timestamp_ms < timestamp_ms) continue;
-      const Result<std::optional<TimestampOffset>> found =
-          co_await record_in_batch(segment, last, timestamp_ms);
-      if (!found && found.error().code == Errc::quarantined) continue;
-      if (!found) co_return std::unexpected(found.error());
-      // A batch whose header says more than its records hold gives nothing: look on.
-      if (*found) co_return *found;
+    Result<std::optional<TimestampOffset>> found =
+        co_await find_time_in(segment, timestamp_ms, below);
+    if (!found && found.error().code == Errc::corrupt) {
+      const Result<void> rebuilt = co_await rebuild_entries(segment);
+      if (!rebuilt) co_return std::unexpected(rebuilt.error());
+      found = co_await find_time_in(segment, timestamp_ms, below);
     }
+    if (!found) co_return std::unexpected(found.error());
+    if (*found) co_return *found;
   }
   co_return std::nullopt;
+}
+
+/// The batch of `segment` with the largest timestamp above `above_ms`, below `below`, as its last
+/// offset and that timestamp.
+Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_batch_in(SegmentPtr segment,
+                                                                        std::int64_t above_ms,
+                                                                        Offset below) {
+  const Result<void> loaded = co_await load_index(segment);
+  if (!loaded) co_return std::unexpected(loaded.error());
+  EntryCursor cursor(segment);
+  const Result<void> started = co_await cursor.start(0, segment->seed);
+  if (!started) co_return std::unexpected(started.error());
+  std::optional<TimestampOffset> best;
+  while (true) {
+    const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+    if (!entry) co_return std::unexpected(entry.error());
+    if (!*entry) co_return best;
+    const Offset last = segment->base_offset + (*entry)->relative_last_offset;
+    if (last >= below) co_return best;
+    if (last < start_ || (*entry)->damaged || (*entry)->max_timestamp_ms <= above_ms) continue;
+    above_ms = (*entry)->max_timestamp_ms;
+    best = TimestampOffset{above_ms, last};
+  }
 }
 
 Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_time(Offset below) {
@@ -102,22 +140,18 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_time(Offset below
       continue;
     }
     // Its largest is out of bounds: the entries tell which batch is the largest within.
-    const Result<void> loaded = co_await load_index(segment);
-    if (!loaded) co_return std::unexpected(loaded.error());
-    EntryCursor cursor(segment);
-    const Result<void> started = co_await cursor.start(0, segment->seed);
-    if (!started) co_return std::unexpected(started.error());
-    while (true) {
-      const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
-      if (!entry) co_return std::unexpected(entry.error());
-      if (!*entry) break;
-      const Offset last = segment->base_offset + (*entry)->relative_last_offset;
-      if (last >= below) break;
-      if (last < start_ || (*entry)->damaged || (*entry)->max_timestamp_ms <= best_ms) continue;
-      best = segment;
-      best_last = last;
-      best_ms = (*entry)->max_timestamp_ms;
+    Result<std::optional<TimestampOffset>> found =
+        co_await find_max_batch_in(segment, best_ms, below);
+    if (!found && found.error().code == Errc::corrupt) {
+      const Result<void> rebuilt = co_await rebuild_entries(segment);
+      if (!rebuilt) co_return std::unexpected(rebuilt.error());
+      found = co_await find_max_batch_in(segment, best_ms, below);
     }
+    if (!found) co_return std::unexpected(found.error());
+    if (!*found) continue;
+    best = segment;
+    best_last = (*found)->offset;
+    best_ms = (*found)->timestamp_ms;
   }
   if (!best) co_return std::nullopt;
   co_return co_await record_in_batch(best, best_last, best_ms);

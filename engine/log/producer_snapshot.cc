@@ -1,5 +1,7 @@
 #include "engine/log/producer_snapshot.h"
 
+#include <algorithm>
+
 #include "engine/byte_order.h"
 #include "engine/crc32c.h"
 #include "engine/log/append_big_endian.h"
@@ -9,8 +11,8 @@ namespace {
 
 constexpr std::int16_t kVersion = 1;
 constexpr std::size_t kCrcEnd = 6;
-constexpr std::size_t kHeaderBytes = 10;
-constexpr std::size_t kEntryBytes = 46;
+constexpr std::size_t kHeaderBytes = producer_snapshot_bytes(0);
+constexpr std::size_t kEntryBytes = producer_snapshot_bytes(1) - kHeaderBytes;
 
 ProducerSnapshotEntry read_entry(const std::byte* at) {
   ProducerSnapshotEntry entry;
@@ -32,6 +34,11 @@ bool is_consistent(const ProducerSnapshotEntry& entry) {
          entry.coordinator_epoch >= -1 && entry.transaction_start >= Offset{-1};
 }
 
+bool begins_history(Bytes bytes) {
+  const Bytes magic = std::as_bytes(std::span(kProducerHistoryMagic));
+  return bytes.size() >= magic.size() && std::ranges::equal(bytes.first(magic.size()), magic);
+}
+
 }  // namespace
 
 std::string encode_producer_snapshot(std::span<const ProducerSnapshotEntry> producers) {
@@ -50,9 +57,12 @@ std::string encode_producer_snapshot(std::span<const ProducerSnapshotEntry> prod
     append_big_endian(out, entry.coordinator_epoch);
     append_big_endian(out, entry.transaction_start.value());
   }
-  const MutableBytes bytes = std::as_writable_bytes(std::span(out));
-  store_big_endian(bytes.data() + 2, crc32c(bytes.subspan(kCrcEnd)));
+  stamp_producer_snapshot(std::as_writable_bytes(std::span(out)));
   return out;
+}
+
+void stamp_producer_snapshot(MutableBytes file) {
+  store_big_endian(file.data() + 2, crc32c(file.subspan(kCrcEnd)));
 }
 
 Result<std::vector<ProducerSnapshotEntry>> parse_producer_snapshot(Bytes file) {
@@ -63,14 +73,14 @@ Result<std::vector<ProducerSnapshotEntry>> parse_producer_snapshot(Bytes file) {
     return fail(Errc::corrupt);
   }
   const auto count = load_big_endian<std::int32_t>(at + kCrcEnd);
-  const std::size_t entries_bytes = file.size() - kHeaderBytes;
-  if (count < 0 || entries_bytes % kEntryBytes != 0 ||
-      entries_bytes / kEntryBytes != static_cast<std::size_t>(count)) {
+  if (count < 0 || static_cast<std::size_t>(count) > (file.size() - kHeaderBytes) / kEntryBytes) {
     return fail(Errc::corrupt);
   }
+  const std::size_t end = producer_snapshot_bytes(static_cast<std::size_t>(count));
+  if (file.size() > end && !begins_history(file.subspan(end))) return fail(Errc::corrupt);
   std::vector<ProducerSnapshotEntry> producers;
   producers.reserve(static_cast<std::size_t>(count));
-  for (std::size_t position = kHeaderBytes; position < file.size(); position += kEntryBytes) {
+  for (std::size_t position = kHeaderBytes; position < end; position += kEntryBytes) {
     producers.push_back(read_entry(at + position));
     if (!is_consistent(producers.back())) return fail(Errc::corrupt);
   }

@@ -9,12 +9,14 @@
 //                                      26  8  timestamp, ms
 //                                      34  4  coordinator epoch, -1 none
 //                                      38  8  first offset of the open transaction, -1 none
-// Big-endian. The last batch of each producer only (source: Kafka ProducerStateManager).
+// Big-endian. The last batch of each producer only (source: Kafka ProducerStateManager). The CRC
+// reaches to the end of the file, so over our producer_history.h behind the entries, too.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/error.h"
@@ -22,6 +24,12 @@
 #include "engine/types.h"
 
 namespace keelson::engine::log {
+
+/// What the bytes behind the entries begin with, where there are any.
+inline constexpr std::string_view kProducerHistoryMagic = "KEELSONP";
+
+/// Up to the end of the entries.
+constexpr std::size_t producer_snapshot_bytes(std::size_t producers) { return 10 + producers * 46; }
 
 struct ProducerSnapshotEntry {
   ProducerId producer_id = kNoProducerId;
@@ -36,7 +44,11 @@ struct ProducerSnapshotEntry {
 };
 
 std::string encode_producer_snapshot(std::span<const ProducerSnapshotEntry> producers);
+/// Puts the CRC in its place. `file` holds a header at least.
+void stamp_producer_snapshot(MutableBytes file);
 
+/// The entries; a history behind them is left to read_producer_history().
+///
 /// Errors: corrupt: another version, wrong CRC, a count that is not that of the bytes, or an entry
 /// that contradicts itself. Kafka drops such a snapshot and replays the log from an older one.
 [[nodiscard]] Result<std::vector<ProducerSnapshotEntry>> parse_producer_snapshot(Bytes file);

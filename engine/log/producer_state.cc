@@ -6,7 +6,8 @@
 namespace keelson::engine::log {
 namespace {
 
-constexpr std::int64_t kSequences = std::int64_t{1} << 31;  // 0 follows 2^31 - 1
+constexpr std::int64_t kSequences = std::int64_t{1} << 31;       // 0 follows 2^31 - 1
+static_assert(ProducerEntry::kContiguousMax == kSequences / 2);  // further back is ahead
 
 std::int32_t following(std::int32_t sequence) {
   return sequence == std::numeric_limits<std::int32_t>::max() ? 0 : sequence + 1;
@@ -63,7 +64,8 @@ void ProducerStates::note(const BatchHeader& header) {
   const ProducerBatch* const last = entry.last();
   const bool continues = last && header.base_sequence == following(last->last_sequence);
   const std::int64_t sequences = std::int64_t{header.last_offset_delta} + 1;
-  entry.contiguous = std::min(continues ? entry.contiguous + sequences : sequences, kSequences / 2);
+  entry.contiguous =
+      std::min(continues ? entry.contiguous + sequences : sequences, ProducerEntry::kContiguousMax);
   if (entry.batch_count == ProducerEntry::kBatchesMax) {
     std::shift_left(entry.batches.begin(), entry.batches.end(), 1);
     --entry.batch_count;

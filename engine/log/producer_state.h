@@ -26,6 +26,7 @@ struct ProducerBatch {
 /// One producer. Kafka remembers five batches, because a client has at most five in flight.
 struct ProducerEntry {
   static constexpr std::size_t kBatchesMax = 5;
+  static constexpr std::int64_t kContiguousMax = std::int64_t{1} << 30;
 
   ProducerEpoch epoch = kNoProducerEpoch;
   std::int32_t coordinator_epoch = -1;

@@ -61,7 +61,10 @@ class Recovery {
   // recovery_state.cc: epochs and producers
   Task<Result<void>> load_epochs();
   Task<Result<void>> load_producers();
-  Task<Result<void>> replay(SegmentPtr segment, Offset from);
+  Task<Result<std::vector<Offset>>> drop_later_snapshots();
+  Task<Result<void>> prune_snapshots(std::vector<Offset> older, Offset newest);
+  std::string snapshot_path(Offset offset) const;
+  Task<Result<void>> replay(SegmentPtr segment, Offset& from);
   Task<Result<void>> rebuild_side_files();
 
   LogImpl& log_;

@@ -8,6 +8,11 @@
 #include "engine/log/recovery.h"
 
 namespace keelson::engine::log {
+namespace {
+
+constexpr std::string_view kSnapshotEnding = ".snapshot";
+
+}  // namespace
 
 /// From the file or, where that is gone, from the manifest's copy; then what the batches say that
 /// were written since. An adopted log's batches were all read and decide alone.
@@ -64,49 +69,95 @@ Task<Result<void>> Recovery::reload_producers() {
   co_return co_await load_producers();
 }
 
-/// The newest sound snapshot at or below the end, then the headers of the batches behind it.
-Task<Result<void>> Recovery::load_producers() {
-  constexpr std::string_view kEnding = ".snapshot";
-  std::vector<std::pair<Offset, std::string>> snapshots;
+/// Snapshots behind the end are of a past that did not last. They go for good before the log gets
+/// there again: one that a power cut brings back would be taken for this log's.
+Task<Result<std::vector<Offset>>> Recovery::drop_later_snapshots() {
+  std::vector<Offset> kept;
+  bool dropped = false;
   for (const std::string& name : names_) {
-    if (!name.ends_with(kEnding)) continue;
+    if (!name.ends_with(kSnapshotEnding)) continue;
     const std::optional<Offset> offset =
-        parse_segment_stem(std::string_view(name).substr(0, name.size() - kEnding.size()));
+        parse_segment_stem(std::string_view(name).substr(0, name.size() - kSnapshotEnding.size()));
     if (!offset) continue;
     if (*offset <= log_.end_) {
-      snapshots.emplace_back(*offset, name);
+      kept.push_back(*offset);
       continue;
     }
     const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
+    if (!gone && gone.error().code != Errc::not_found) co_return std::unexpected(gone.error());
+    dropped = true;
+  }
+  if (dropped) {
+    const Result<void> synced = co_await io::sync_dir(shard_, log_.dir_);
+    if (!synced) co_return std::unexpected(synced.error());
+  }
+  co_return std::move(kept);  // in order, as the names are
+}
+
+/// Of those before `newest`, the snapshots of rolls are of use later, and go with their segments;
+/// those of stops and checkpoints are not.
+Task<Result<void>> Recovery::prune_snapshots(std::vector<Offset> older, Offset newest) {
+  std::set<Offset> bases;
+  for (const SegmentPtr& segment : log_.segments_) bases.insert(segment->base_offset);
+  if (!bases.contains(newest)) log_.snapshot_offset_ = newest;
+  for (const Offset offset : older) {
+    if (bases.contains(offset)) continue;
+    const Result<void> gone = co_await io::unlink(shard_, snapshot_path(offset));
     if (!gone && gone.error().code != Errc::not_found) co_return gone;
   }
+  co_return Result<void>{};
+}
+
+std::string Recovery::snapshot_path(Offset offset) const {
+  return concat(log_.dir_, "/", segment_stem(offset), kSnapshotEnding);
+}
+
+/// The newest sound snapshot at or below the end, then the headers of the batches behind it.
+Task<Result<void>> Recovery::load_producers() {
+  Result<std::vector<Offset>> snapshots = co_await drop_later_snapshots();
+  if (!snapshots) co_return std::unexpected(snapshots.error());
   // From the first batch that is there, below the log start too: a snapshot knows nothing of what
   // came behind it, and a producer whose newest batch nobody knows would be refused for ever.
   const Offset first_there = log_.segments_.front()->base_offset;
   Offset from = first_there;
-  while (!snapshots.empty()) {
-    const auto [offset, name] = snapshots.back();
-    snapshots.pop_back();
+  while (!snapshots->empty()) {
+    const Offset offset = snapshots->back();
+    snapshots->pop_back();
     const Result<std::string> content =
-        co_await io::read_file(shard_, log_.dir_ + "/" + name, kSnapshotBytesMax);
-    Result<ProducerStates> parsed = content ? parse_snapshot(*content) : fail(Errc::corrupt);
-    if (parsed && offset < first_there) break;  // what came behind it is gone: better none
-    if (parsed) {
+        co_await io::read_file(shard_, snapshot_path(offset), kSnapshotBytesMax);
+    Result<ProducerStates> parsed =
+        content ? parse_snapshot(*content, log_.identity_, offset) : fail(Errc::corrupt);
+    if (parsed && offset < first_there) {  // what came behind it is gone: better none
+      snapshots->push_back(offset);
+    } else if (parsed) {
       log_.producers_ = std::move(*parsed);
       from = offset;
+    }
+    if (parsed) {
+      const Result<void> pruned = co_await prune_snapshots(std::move(*snapshots), from);
+      if (!pruned) co_return pruned;
       break;
     }
-    log_.find(concat(name, " is garbled; producers taken from an older one and the log"));
+    log_.find(concat(segment_stem(offset), kSnapshotEnding,
+                     " is garbled; producers taken from an older one and the log"));
   }
   for (const SegmentPtr& segment : log_.segments_) {
     if (segment->next_offset <= from || segment->size_bytes == 0) continue;
-    const Result<void> replayed = co_await replay(segment, from);
+    Result<void> replayed = co_await replay(segment, from);
+    if (!replayed && replayed.error().code == Errc::corrupt) {
+      const Result<void> rebuilt = co_await log_.rebuild_entries(segment);
+      if (!rebuilt) co_return rebuilt;
+      replayed = co_await replay(segment, from);
+    }
     if (!replayed) co_return replayed;
   }
   co_return Result<void>{};
 }
 
-Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset from) {
+/// Notes the producers of batches that end at or behind `from`, and moves it along; the caller
+/// keeps it. Errors: corrupt where the integrity entries end before the segment does: a failed sync
+/// may have left them in memory only, and gone from there since.
+Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset& from) {
   if (segment->damaged.size() == 1 && segment->damaged[0].position_bytes == 0 &&
       segment->damaged[0].to == segment->next_offset) {
     co_return Result<void>{};  // the whole segment is missing
@@ -135,6 +186,7 @@ Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset from) {
     if (!header && header.error().code == Errc::io) co_return std::unexpected(header.error());
     if (!header) continue;  // damaged: found when it is read
     ++log_.report_.batches_replayed;
+    from = header->next_offset();
     if (header->is_control() && header->is_transactional()) {
       log_.producers_.note_marker(*header, -1);
     } else {

@@ -103,8 +103,8 @@ void Segment::place(Bytes batch, const BatchHeader& header) {
       const std::uint64_t start = io::round_down_to_block(size_bytes);
       const std::size_t missing = size_bytes - start;
       const std::size_t wanted = std::bit_ceil(std::min(rest.size() + missing, kChunkBytesMax));
-      const std::size_t capacity =
-          std::clamp(std::max(wanted, next_chunk_bytes_), kChunkBytesMin, kChunkBytesMax);
+      const std::size_t capacity = std::clamp(std::max(wanted, next_chunk_bytes_), kChunkBytesMin,
+                                              recent.fair_chunk_bytes());
       Chunk& added = recent.add(start, capacity);
       added.filled_bytes = missing;
       added.missing_bytes = missing;

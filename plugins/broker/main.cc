@@ -1,4 +1,6 @@
 // The program `keelson`: its command line, and nothing else.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <vector>
 
@@ -7,6 +9,9 @@
 
 int main(int argc, char** argv) {
   using namespace keelson::broker;
+  // Large blocks go back to the system when they are freed; those that are worth keeping are kept
+  // by engine/buffer_memory.h. Without this the allocator raises its limit to 32 MiB by itself.
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
   CLI::App program{"Keelson: a log engine and a broker that speaks Kafka's protocol", "keelson"};
   program.set_version_flag("--version", KEELSON_VERSION);
   program.require_subcommand(1);

@@ -78,8 +78,13 @@ Task<void> KafkaProtocol::stop() {
 
 namespace {
 
-ListenerLimits read_listener_limits(const BrokerSettings& settings) {
+constexpr std::uint64_t kRequestMemoryMin = std::uint64_t{2} << 20;  // a shard's
+
+ListenerLimits read_listener_limits(const BrokerSettings& settings, std::uint32_t shards) {
   ListenerLimits limits;
+  limits.request_memory_bytes = std::max<std::uint64_t>(
+      kRequestMemoryMin,
+      static_cast<std::uint64_t>(settings.get_integer("keelson.pending.bytes")) / shards);
   const auto count = [&](const char* name) {
     return static_cast<std::uint32_t>(settings.get_integer(name));
   };
@@ -133,7 +138,8 @@ ApiResult<std::unique_ptr<KafkaProtocol>> make_kafka(const Deps& deps, const Con
   const auto sessions = static_cast<std::size_t>(
       host.settings.get_integer("max.incremental.fetch.session.cache.slots"));
   return std::make_unique<KafkaProtocol>(services, read_handler_limits(host.settings), sessions,
-                                         read_listener_limits(host.settings), std::move(plans));
+                                         read_listener_limits(host.settings, host.shards.size()),
+                                         std::move(plans));
 }
 
 }  // namespace

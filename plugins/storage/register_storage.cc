@@ -25,14 +25,14 @@ ApiResult<std::unique_ptr<SegmentStore>> make_segment_store(const Deps& deps,
   made.retention_check_ms = settings.get_integer("log.retention.check.interval.ms");
   made.first_check_delay_ms = settings.get_integer("log.initial.task.delay.ms");
   made.checkpoint_ms = settings.get_integer("log.flush.offset.checkpoint.interval.ms");
-  // The budgets are the broker's; each shard has its part.
-  const std::int64_t shards = deps.host().shards.size();
-  const auto share = [&](const char* name) {
-    const std::int64_t whole = settings.get_integer(name);
-    return static_cast<std::uint64_t>(std::max<std::int64_t>(1 << 20, whole / shards));
-  };
-  made.limits.cache_bytes = share("keelson.cache.bytes");
-  made.limits.pending_bytes = share("keelson.pending.bytes");
+  // The cache is the broker's; each shard has its part.
+  const auto cache_bytes = static_cast<std::uint64_t>(settings.get_integer("keelson.cache.bytes"));
+  made.limits.cache_bytes =
+      std::max<std::uint64_t>(1 << 20, cache_bytes / deps.host().shards.size());
+  // All requests of all connections may be for one shard's partitions. Twice, for small requests
+  // are not charged: who meets this limit is told to try again, so none should that could wait.
+  made.limits.pending_bytes =
+      2 * static_cast<std::uint64_t>(settings.get_integer("keelson.pending.bytes"));
   made.limits.disk_reserve_bytes = static_cast<std::uint64_t>(config.get_integer("disk_reserve"));
   made.limits.direct_io = config.get_bool("direct_io");
   return std::make_unique<SegmentStore>(deps.host().shards, std::move(made));

@@ -17,9 +17,14 @@ using engine::Task;
 using engine::io::call_on;
 using engine::io::Gate;
 using engine::io::Shard;
+using engine::io::TaskGroup;
 using engine::log::DataDirectory;
 using engine::log::DirectoryOrigin;
 using engine::log::Log;
+
+namespace {
+constexpr std::size_t kClosesAtOnce = 32;  // logs of a shard: the drive's queue, with room to spare
+}  // namespace
 
 struct SegmentStore::ShardLogs {
   ShardLogs(Shard& shard, engine::log::LogLimits limits)
@@ -408,13 +413,15 @@ Task<void> SegmentStore::run_checkpoints() {
   }
 }
 
+/// Each log writes and syncs a few files when it closes, so several do at a time: measured, 1,000
+/// logs one after the other took more than half a minute on a busy drive.
 Task<bool> SegmentStore::close_logs() {
   struct Work {
-    static Task<bool> close(ShardLogs& mine, engine::Logger& logger) {
-      mine.stopping.set();
-      co_await mine.housekeeping.close();
-      bool clean = !mine.unclean;
-      for (auto& [key, held] : mine.logs) {
+    using Iterator = decltype(ShardLogs::logs)::iterator;
+    static Task<void> close_some(ShardLogs& mine, Iterator& next, bool& clean,
+                                 engine::Logger& logger) {
+      while (next != mine.logs.end()) {
+        ShardLogs::Held& held = (next++)->second;
         const Result<void> closed = co_await held.log->close();
         if (closed) continue;
         clean = false;
@@ -423,15 +430,31 @@ Task<bool> SegmentStore::close_logs() {
             concat(held.name, " did not close cleanly: ", engine::to_string(closed.error().code),
                    "; it will be recovered at the next start"));
       }
+    }
+    static Task<bool> close(ShardLogs& mine, Shard& shard) {
+      mine.stopping.set();
+      co_await mine.housekeeping.close();
+      bool clean = !mine.unclean;
+      Iterator next = mine.logs.begin();
+      TaskGroup closing(shard);
+      for (std::size_t i = 0; i < kClosesAtOnce; ++i) {
+        closing.start(close_some(mine, next, clean, shard.logger()));
+      }
+      co_await closing.wait();
       co_return clean;
+    }
+    static Task<void> close_on(Shard& home, Shard& shard, ShardLogs& mine, bool& clean) {
+      const auto work = [&] { return close(mine, shard); };
+      const bool shard_clean = co_await call_on(home, shard, work);
+      clean &= shard_clean;
     }
   };
   bool clean = true;
+  TaskGroup shards_closing(first_shard());
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
-    const auto work = [&, i] { return Work::close(*by_shard_[i], shards_.at(i).logger()); };
-    const bool shard_clean = co_await call_on(first_shard(), shards_.at(i), work);
-    clean &= shard_clean;
+    shards_closing.start(Work::close_on(first_shard(), shards_.at(i), *by_shard_[i], clean));
   }
+  co_await shards_closing.wait();
   co_return clean;
 }
 

@@ -39,7 +39,12 @@ void snapshot(Bytes file) {
   const MutableBytes bytes = std::as_writable_bytes(std::span(copy));
   if (bytes.size() >= 6) store_big_endian(bytes.data() + 2, crc32c(bytes.subspan(6)));
   const auto producers = parse_producer_snapshot(bytes);
-  if (producers) same_bytes(encode_producer_snapshot(*producers), bytes);
+  if (!producers) return;
+  // Behind the entries may stand our history, which the CRC at 2 covers too.
+  const std::string entries = encode_producer_snapshot(*producers);
+  check(entries.size() <= copy.size());
+  check(std::string_view(entries).substr(6) ==
+        std::string_view(copy).substr(6, entries.size() - 6));
 }
 
 /// Numbers may have leading zeros, so the second writing is what must not differ.

@@ -17,6 +17,7 @@ using engine::Task;
 namespace {
 constexpr std::size_t kSizeBytes = 4;           // the prefix that tells a request's size
 constexpr std::size_t kFirstFrameBytes = 4096;  // given to a frame of which nothing has come
+constexpr std::size_t kGrowth = 16;
 }  // namespace
 
 Task<Result<std::size_t>> FrameReader::receive(MutableBytes into) {
@@ -66,11 +67,12 @@ Task<Result<void>> FrameReader::fill(std::size_t bytes_wanted) {
 }
 
 Task<Result<void>> FrameReader::grow(Frame& frame, std::size_t frame_bytes) {
-  // At most double of what has come, so a claim without bytes costs next to nothing.
+  // A few times what has come, so a claim without bytes costs next to nothing, and a frame of 1 MiB
+  // is copied once at most, when it was 64 KiB.
   const std::size_t come_bytes = frame.size_bytes() + buffered();
   const std::size_t capacity_bytes =
-      std::min(frame_bytes, std::max(2 * come_bytes, kFirstFrameBytes));
-  const std::size_t charge = frame.extra_charge(capacity_bytes);
+      std::min(frame_bytes, std::max(kGrowth * come_bytes, kFirstFrameBytes));
+  const std::size_t charge = frame.extra_charge(capacity_bytes, budget_);
   if (charge > 0) {
     const bool granted =
         co_await budget_.take(charge, shard_.clock().now_ns() + kBudgetWaitMs * 1'000'000);

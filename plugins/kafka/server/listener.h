@@ -16,10 +16,10 @@ namespace keelson::kafka {
 
 struct ListenerLimits {
   int backlog = 1024;  // Kafka's 50 makes a burst of clients wait for retransmits
-  std::uint32_t connections_max = 0x7fffffff;                     // max.connections
-  std::uint32_t connections_per_ip_max = 0x7fffffff;              // max.connections.per.ip
-  std::int64_t idle_ms_max = 600'000;                             // connections.max.idle.ms
-  std::uint64_t request_memory_bytes = std::uint64_t{256} << 20;  // per shard, large frames
+  std::uint32_t connections_max = 0x7fffffff;                    // max.connections
+  std::uint32_t connections_per_ip_max = 0x7fffffff;             // max.connections.per.ip
+  std::int64_t idle_ms_max = 600'000;                            // connections.max.idle.ms
+  std::uint64_t request_memory_bytes = std::uint64_t{16} << 20;  // a shard's, for large frames
   ConnectionLimits connection;
 };
 

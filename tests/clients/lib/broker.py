@@ -52,6 +52,7 @@ class Broker:
         self.data = pathlib.Path(data) if data else self.home / "data"
         self.settings = {**_BOTH, **(settings or {})}
         self.arguments = list(arguments)
+        self.java_options = ["-Xmx1g", "-XX:+UseSerialGC"]
         self.port = free_port()
         self.log_path = self.home / "broker.log"
         self.process = None
@@ -187,7 +188,7 @@ class Broker:
         properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         logging = self.home / "log4j2.yaml"
         logging.write_text(_KAFKA_LOGGING)
-        java = ["java", "-Xmx1g", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={logging}",
+        java = ["java", *self.java_options, f"-Dlog4j2.configurationFile={logging}",
                 "-cp", classpath]
         if not (self.data / "meta.properties").exists():
             process.run([*java, "kafka.tools.StorageTool", "format", "--standalone", "-t",

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 
 #include "engine/io/sim/sim_world.h"
@@ -151,6 +152,91 @@ TEST_F(LogBehaviour, FindsRecordsByTimeInsideBatchesAndOutOfOrder) {
     const Result<void> closed = co_await log->close();
     EXPECT_TRUE(closed.has_value());
   });
+}
+
+// A failed sync may leave integrity entries in the page cache only; once they are gone from there,
+// they are made again from the log, whoever needs them.
+TEST_F(LogBehaviour, LostIntegrityEntriesAreMadeAgainWhereverTheyAreNeeded) {
+  config_.segment_bytes = 2'000;
+  config_.producer_id_expiration_ms = std::numeric_limits<std::int64_t>::max();
+  const auto fill = [](LogContext& context, LogConfig config,
+                       std::unique_ptr<Log>& log) -> Task<void> {
+    log = co_await open_sound(context, config);
+    for (std::int32_t i = 0; i < 60; ++i) {
+      co_await append_sound(*log, make_producer_batch(9, 0, i * 2, 2));
+      co_await append_sound(*log, make_batch("x", 1, 2'000 + i));
+    }
+    const Result<void> tidied = co_await log->checkpoint();
+    EXPECT_TRUE(tidied.has_value());
+  };
+  // The indexes are in memory afterwards, so that nobody looks at the entries before they count.
+  const auto look = [](Log& log) -> Task<void> {
+    const auto largest = co_await log.find_max_time(Offset{4});
+    EXPECT_TRUE(largest && *largest && (*largest)->offset == Offset{2});
+    const auto last = co_await log.find_time(2'059, log.log_end_offset());
+    EXPECT_TRUE(last && *last && (*last)->offset == Offset{179});
+    const auto middle = co_await log.find_time(2'040, log.log_end_offset());
+    EXPECT_TRUE(middle && *middle && (*middle)->offset == Offset{122});
+  };
+  const auto lose = [this] {
+    std::size_t lost = 0;
+    for (const std::string& name : node_.disk().files()) {
+      if (name.ends_with(".integrity") && node_.disk().flip_bit(name, 8, 3)) ++lost;
+    }
+    EXPECT_GE(lost, 2u);
+  };
+  LogContext context(node_.shard(), {.disk_reserve_bytes = 0, .idle_after_ms = 1'000'000});
+  std::unique_ptr<Log> log;
+  world_.run_task(node_.shard(), fill(context, config_, log));
+  world_.run_task(node_.shard(), look(*log));
+  lose();
+  world_.run_task(node_.shard(), look(*log));
+  EXPECT_THAT(log->recovery().findings, Contains(HasSubstr("made again from the log")));
+
+  // Producers are read from all segments where no snapshot is left.
+  lose();
+  for (const std::string& name : node_.disk().files()) {
+    if (name.ends_with(".snapshot")) EXPECT_TRUE(node_.disk().erase(name));
+  }
+  world_.run_task(node_.shard(), [](Log& cut) -> Task<void> {
+    const Result<void> shorter = co_await cut.truncate_suffix(Offset{111});
+    EXPECT_TRUE(shorter.has_value()) << (shorter ? "" : to_string(shorter.error().code));
+    const auto repeat = co_await append(cut, make_producer_batch(9, 0, 72, 2));
+    EXPECT_TRUE(repeat && repeat->duplicate && repeat->base_offset == Offset{108});
+    const auto next = co_await append(cut, make_producer_batch(9, 0, 74, 2));
+    EXPECT_TRUE(next && !next->duplicate);
+    const Result<void> closed = co_await cut.close();
+    EXPECT_TRUE(closed.has_value());
+  }(*log));
+}
+
+TEST_F(LogBehaviour, ShortWritesGoOnUntilTheDriveStandsStill) {
+  config_.segment_bytes = 20'000;
+  node_.faults().short_write_ppm = 300'000;
+  run(
+      [](LogContext& context, LogConfig config, io::SimNode* node) -> Task<void> {
+        const std::unique_ptr<Log> log = co_await open_sound(context, config);
+        std::vector<std::byte> expected;
+        for (int i = 0; i < 200; ++i) {
+          const std::vector<std::byte> batch =
+              make_batch(std::string(i % 7 == 0 ? 9'000 : 300, 'x'));
+          const std::vector<std::byte> stored = test::stamped(batch, i, kEpoch.value());
+          expected.insert(expected.end(), stored.begin(), stored.end());
+          co_await append_sound(*log, batch);
+        }
+        EXPECT_FALSE(log->failure());
+        const auto all = co_await test::read_all(*log, 100'000);
+        EXPECT_TRUE(all && *all == expected);
+
+        node->faults().short_write_ppm = 1'000'000;
+        const auto refused = co_await append(*log, make_batch("y"));
+        EXPECT_EQ(refused.has_value() ? Errc::corrupt : refused.error().code, Errc::io);
+        EXPECT_EQ(log->durable_offset(), Offset{200});
+        node->faults().short_write_ppm = 0;
+        const Result<void> closed = co_await log->close();
+        EXPECT_FALSE(closed.has_value());
+      },
+      &node_);
 }
 
 TEST_F(LogBehaviour, RetentionDropsBySizeTimeAndStart) {

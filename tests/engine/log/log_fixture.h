@@ -32,7 +32,7 @@ inline std::vector<std::byte> make_producer_batch(std::int64_t id, std::int16_t 
   engine::log::BatchBuilder builder;
   builder.producer(engine::ProducerId{id}, engine::ProducerEpoch{epoch}, sequence);
   for (int i = 0; i < records; ++i) {
-    const std::string value = std::to_string(sequence + i);
+    const std::string value = std::to_string(std::int64_t{sequence} + i);
     builder.add(1'000, std::nullopt, as_bytes(value));
   }
   return builder.build();

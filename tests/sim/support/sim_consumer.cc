@@ -112,7 +112,7 @@ Task<bool> read_whole(Workload& load, Topic topic, std::int32_t partition) {
   SimClient client(load.shard, load.broker, "final-reader");
   const auto end = co_await list_offset(load, client, topic, partition, kLatestTime);
   if (!end) co_return false;
-  const auto start = co_await list_offset(load, client, topic, partition, kEarliestTime);
+  auto start = co_await list_offset(load, client, topic, partition, kEarliestTime);
   if (!start) co_return false;
   std::vector<History::SeenRecord> records;
   std::int64_t position = *start;
@@ -130,6 +130,14 @@ Task<bool> read_whole(Workload& load, Topic topic, std::int32_t partition) {
     const auto answer = co_await client.call<FetchResponse>(request, kFetchVersion);
     if (!answer || answer->error_code != 0 || answer->responses.empty()) break;
     const auto& data = answer->responses.at(0).partitions.at(0);
+    if (data.error_code == code(ApiErrc::offset_out_of_range)) {
+      // Retention took it since the start was told: from the new start on.
+      const auto moved = co_await list_offset(load, client, topic, partition, kEarliestTime);
+      if (!moved || *moved <= position) break;
+      *start = position = *moved;
+      records.clear();
+      continue;
+    }
     if (data.error_code != 0 || !data.records) break;
     const std::int64_t next = read_fetched(load.history, name, position, *data.records, &records);
     if (next == position) break;

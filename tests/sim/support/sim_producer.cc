@@ -1,6 +1,5 @@
 #include "tests/sim/support/sim_producer.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "engine/log/batch_builder.h"
@@ -98,7 +97,6 @@ void SimProducer::number_anew() {
   load_.history.forget_idempotence(name_, id_);
   producer_id_ = -1;
   next_sequence_ = 0;
-  sent_sequence_end_ = 0;
   for (Batch& batch : unacked_) {
     batch.base_sequence = next_sequence_;
     next_sequence_ += static_cast<std::int32_t>(batch.paddings.size());
@@ -160,13 +158,7 @@ Task<void> SimProducer::settle() {
   if (!again) co_return;
   for (Batch& batch : unacked_) batch.slot = nullptr;
   if (refused_first) {
-    // A snapshot of producers keeps the last batch of each, as Kafka's format has it. So after a
-    // restart a repeat with another one behind it may be refused although it is in the log. A
-    // repeat that is the last one sent, or a first send, never.
-    const Batch& first = unacked_.front();
-    const std::int32_t end = first.base_sequence + static_cast<std::int32_t>(first.paddings.size());
-    const bool may_be_forgotten = first.sends > 1 && sent_sequence_end_ > end;
-    if (!topic_->relaxed && !may_be_forgotten) load_.history.sequence_refused(name_, id_);
+    if (!topic_->relaxed) load_.history.sequence_refused(name_, id_);
     number_anew();
   }
   co_await load_.pause(20, 100);
@@ -196,10 +188,6 @@ Task<void> SimProducer::run() {
     for (Batch& batch : unacked_) {
       if (batch.slot != nullptr) continue;
       batch.losses = load_.losses;
-      ++batch.sends;
-      sent_sequence_end_ =
-          std::max(sent_sequence_end_,
-                   batch.base_sequence + static_cast<std::int32_t>(batch.paddings.size()));
       batch.slot = send(batch);
     }
     if (options_.acks == 0) {

@@ -39,7 +39,6 @@ class SimProducer {
     std::int64_t timestamp_ms = 0;
     std::int32_t base_sequence = -1;
     std::uint64_t losses = 0;  // Workload::losses when it was sent
-    std::uint32_t sends = 0;
     SimClient::Slot slot;
   };
   enum class Verdict : std::uint8_t { done, again, refused, gone };
@@ -61,7 +60,6 @@ class SimProducer {
   std::int64_t producer_id_ = -1;
   std::int16_t producer_epoch_ = -1;
   std::int32_t next_sequence_ = 0;
-  std::int32_t sent_sequence_end_ = 0;  // behind the last batch that was ever sent
   std::uint64_t next_number_ = 0;
   std::deque<Batch> unacked_;
   std::size_t acknowledged_ = 0;

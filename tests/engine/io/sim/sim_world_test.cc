@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "engine/io/aligned_buffer.h"
 #include "engine/io/file.h"
 
 namespace keelson::engine::io {
@@ -161,6 +163,33 @@ Task<Result<void>> write_to(Shard& shard, std::string path, bool durable) {
   const Result<void> written = co_await file->write_at(0, bytes_of(bytes), durable);
   if (!written) co_return written;
   co_return co_await file->sync_data();
+}
+
+Task<Result<void>> write_block(Shard& shard, bool direct) {
+  const OpenFlags flags{.write = true, .create = true, .truncate = true, .direct = direct};
+  Result<File> file = co_await File::open(shard, "/f", flags);
+  if (!file) co_return std::unexpected(file.error());
+  AlignedBuffer block(kBlockBytes);
+  std::ranges::fill(block.bytes(), std::byte{'x'});
+  co_return co_await file->write_at(0, block.bytes(), true);
+}
+
+// Less than a block is no progress for a direct write: it goes again, for so long.
+TEST(SimWorld, ShortWritesGoOnWhereTheirLastBlockEnded) {
+  SimWorld world(9);
+  SimNode& node = world.start_node("a");
+  const auto run = [&](bool direct, int shorts) {
+    node.faults().nth.clear();
+    for (int i = 1; i <= shorts; ++i) {
+      node.fail_nth(OpKind::write, static_cast<std::uint64_t>(i), 0, FaultAction::short_transfer);
+    }
+    return world.run_task(node.shard(), write_block(node.shard(), direct));
+  };
+  EXPECT_TRUE(run(false, 5));
+  EXPECT_EQ(node.disk().content("/f"), std::string(kBlockBytes, 'x'));
+  EXPECT_TRUE(run(true, kWriteStallsMax - 1));
+  EXPECT_EQ(node.disk().content("/f"), std::string(kBlockBytes, 'x'));
+  EXPECT_EQ(run(true, kWriteStallsMax), std::unexpected(Error{Errc::io, EIO}));
 }
 
 TEST(SimWorld, FaultsAreReportedOrSilentAsAsked) {

@@ -1,0 +1,60 @@
+#include "engine/buffer_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+namespace keelson::engine {
+namespace {
+
+TEST(BufferMemory, FreedBlockIsTakenAgain) {
+  std::byte* const first = allocate_buffer(300'000);
+  std::memset(first, 1, 300'000);
+  free_buffer(first, 300'000);
+  EXPECT_EQ(kept_buffer_bytes(), 512u << 10);
+  std::byte* const again = allocate_buffer(500'000);
+  EXPECT_EQ(again, first);
+  EXPECT_EQ(kept_buffer_bytes(), 0u);
+  free_buffer(again, 500'000);
+}
+
+TEST(BufferMemory, EverySizeIsAlignedWritableAndApart) {
+  std::vector<std::pair<std::byte*, std::size_t>> held;
+  for (std::size_t bytes = 1; bytes <= (std::size_t{16} << 20); bytes = bytes * 3 / 2 + 1) {
+    std::byte* const memory = allocate_buffer(bytes, 4096);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory) % 4096, 0u) << bytes;
+    std::memset(memory, static_cast<int>(held.size()), bytes);
+    held.emplace_back(memory, bytes);
+  }
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const auto [memory, bytes] = held[i];
+    EXPECT_EQ(memory[0], static_cast<std::byte>(i));
+    EXPECT_EQ(memory[bytes - 1], static_cast<std::byte>(i));
+    free_buffer(memory, bytes);
+  }
+}
+
+TEST(BufferMemory, AThreadKeepsABoundedAmount) {
+  std::vector<std::byte*> held;
+  for (int i = 0; i < 64; ++i) held.push_back(allocate_buffer(1 << 20));
+  for (std::byte* const memory : held) free_buffer(memory, 1 << 20);
+  EXPECT_LE(kept_buffer_bytes(), std::size_t{8} << 20);
+  EXPECT_GT(kept_buffer_bytes(), 0u);
+}
+
+TEST(BufferMemory, IsFreedByAnotherThread) {
+  std::byte* const memory = allocate_buffer(1 << 20);
+  std::size_t kept_there = 0;
+  std::thread other([&] {
+    free_buffer(memory, 1 << 20);
+    kept_there = kept_buffer_bytes();
+  });
+  other.join();
+  EXPECT_EQ(kept_there, 1u << 20);
+}
+
+}  // namespace
+}  // namespace keelson::engine
