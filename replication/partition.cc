@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "engine/log/batch_validation.h"
@@ -19,11 +20,44 @@ ApiErrc Partition::check_epoch(engine::LeaderEpoch believed) const {
   return believed < epoch_ ? ApiErrc::fenced_leader_epoch : ApiErrc::unknown_leader_epoch;
 }
 
+namespace {
+
+/// What a batch may decompress to before others get their turn; with gzip, 2 ms.
+constexpr std::uint64_t kValidationStepBytes = std::uint64_t{512} << 10;
+
+using engine::log::BatchValidation;
+
+/// Goes on with a check that took more than one step, others between. `validation` stays the
+/// caller's.
+Task<void> validate_long(Partition& partition, std::optional<BatchValidation>& validation,
+                         ProducePartition produced, engine::log::BatchOrigin origin,
+                         std::int64_t now_ms) {
+  PartitionShard& shared = partition.shared();
+  if (!shared.long_validations.try_take(1)) {
+    validation.reset();  // its decompressor goes back; that step is done again
+    co_await shared.long_validations.take(1);
+    validation.emplace(produced.records, partition.log().config(), now_ms, origin);
+  }
+  while (!validation->step(kValidationStepBytes)) co_await shared.shard.yield();
+  shared.long_validations.give(1);
+}
+
+}  // namespace
+
 Task<ProduceAnswer> append_produced(Partition& partition, ProducePartition produced,
                                     const ProduceCall& call, std::int64_t now_ms) {
   ProduceAnswer answer;
   engine::log::Log& log = partition.log();
-  auto validated = engine::log::validate_batch(produced.records, log.config(), now_ms, call.origin);
+  engine::io::Semaphore& turn = partition.append_turn();
+  if (!turn.try_take(1)) co_await turn.take(1);
+  std::optional<BatchValidation> validation;
+  validation.emplace(produced.records, log.config(), now_ms, call.origin);
+  if (!validation->step(kValidationStepBytes)) {
+    co_await validate_long(partition, validation, produced, call.origin, now_ms);
+  }
+  auto validated = validation->take();
+  // Whoever comes next runs in a later turn of the shard; append() places before it suspends.
+  turn.give(1);
   if (!validated) {
     answer.error = to_api_error(validated.error().error);
     answer.message = std::move(validated.error().message);
@@ -61,24 +95,12 @@ std::optional<engine::log::EpochEnd> find_divergence(Partition& partition,
   return std::nullopt;
 }
 
-bool holds_zstd(const engine::SliceList& batches) {
-  for (const engine::Slice& slice : batches) {
-    engine::Bytes rest = slice.bytes;
-    while (rest.size() >= engine::log::kBatchHeaderBytes) {
-      const auto header = engine::log::read_batch_header(rest);
-      if (!header || header->size_bytes() > rest.size()) break;
-      if (header->codec() == Codec::zstd) return true;
-      rest = rest.subspan(header->size_bytes());
-    }
-  }
-  return false;
-}
-
-/// Behind the last of the batches, which are whole; 0 where there are none.
-Offset end_of(const engine::SliceList& batches) {
-  Offset end;
+/// Calls `visit` with the header of each batch, which are whole, until it answers false. A header
+/// may lie in two slices.
+template <typename Visit>
+void visit_headers(const engine::SliceList& batches, Visit visit) {
   std::byte header[engine::log::kBatchHeaderBytes];
-  std::size_t have = 0;  // bytes of the header, which may lie in two slices
+  std::size_t have = 0;
   std::uint64_t skip = 0;
   for (const engine::Slice& slice : batches) {
     engine::Bytes rest = slice.bytes;
@@ -95,12 +117,29 @@ Offset end_of(const engine::SliceList& batches) {
       rest = rest.subspan(piece);
       if (have < sizeof header) break;
       const auto batch = engine::log::read_batch_header(header);
-      if (!batch) return end;
-      end = batch->next_offset();
+      if (!batch || !visit(*batch)) return;
       skip = batch->size_bytes() - sizeof header;
       have = 0;
     }
   }
+}
+
+bool holds_zstd(const engine::SliceList& batches) {
+  bool found = false;
+  visit_headers(batches, [&](const engine::log::BatchHeader& batch) {
+    found = batch.codec() == Codec::zstd;
+    return !found;
+  });
+  return found;
+}
+
+/// Behind the last of the batches; 0 where there are none.
+Offset end_of(const engine::SliceList& batches) {
+  Offset end;
+  visit_headers(batches, [&](const engine::log::BatchHeader& batch) {
+    end = batch.next_offset();
+    return true;
+  });
   return end;
 }
 

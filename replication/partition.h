@@ -10,13 +10,27 @@
 
 namespace keelson::replication {
 
+/// What the partitions of one shard share. Outlives them.
+struct PartitionShard {
+  explicit PartitionShard(engine::io::Shard& home) : shard(home), long_validations(home, 2) {}
+  engine::io::Shard& shard;
+  /// Batches that take longer to check than a turn should, each with a decompressor in hand.
+  engine::io::Semaphore long_validations;
+};
+
 /// A led partition: a log, its epoch, and what is visible of it. Owner shard's thread only.
 /// Lives until close() was awaited.
 class Partition {
  public:
-  Partition(engine::io::Shard& shard, std::string topic, PartitionKey key, engine::log::Log& log,
+  Partition(PartitionShard& shared, std::string topic, PartitionKey key, engine::log::Log& log,
             engine::LeaderEpoch epoch)
-      : topic_(std::move(topic)), key_(key), log_(log), epoch_(epoch), gate_(shard) {}
+      : shared_(shared),
+        topic_(std::move(topic)),
+        key_(key),
+        log_(log),
+        epoch_(epoch),
+        gate_(shared.shard),
+        append_turn_(shared.shard, 1) {}
 
   const std::string& topic() const { return topic_; }
   const PartitionKey& key() const { return key_; }
@@ -24,6 +38,10 @@ class Partition {
   engine::LeaderEpoch epoch() const { return epoch_; }
   /// Work on the log enters here, so that close() can wait for it.
   engine::io::Gate& gate() { return gate_; }
+  /// Held from before a batch is validated until it is placed: batches append in the order of their
+  /// requests, however long the check of one takes.
+  engine::io::Semaphore& append_turn() { return append_turn_; }
+  PartitionShard& shared() { return shared_; }
 
   /// Everything below is on every in-sync replica; with one replica: is durable.
   engine::Offset high_watermark() const { return log_.durable_offset(); }
@@ -37,15 +55,17 @@ class Partition {
   ApiErrc check_epoch(engine::LeaderEpoch believed) const;
 
  private:
+  PartitionShard& shared_;
   const std::string topic_;
   const PartitionKey key_;
   engine::log::Log& log_;
   const engine::LeaderEpoch epoch_;
   engine::io::Gate gate_;
+  engine::io::Semaphore append_turn_;
 };
 
 /// Validates and appends one produced batch; answers when it is durable. `partition` is held by
-/// its gate. Bytes are placed before the first suspension, so calls made in order append in order.
+/// its gate. Calls made in order append in order; most place their bytes before they first suspend.
 [[nodiscard]] engine::Task<ProduceAnswer> append_produced(Partition& partition,
                                                           ProducePartition produced,
                                                           const ProduceCall& call,

@@ -15,7 +15,7 @@ using engine::io::TaskGroup;
 
 SingleReplicator::SingleReplicator(SingleReplicatorParts parts) : parts_(std::move(parts)) {
   for (std::uint32_t i = 0; i < parts_.shards.size(); ++i) {
-    states_.push_back(std::make_unique<ShardState>());
+    states_.push_back(std::make_unique<ShardState>(parts_.shards.at(i)));
   }
   parts_.controller.add_listener(*this);
 }
@@ -40,8 +40,8 @@ Task<ApiResult<void>> SingleReplicator::open_partition(PartitionKey key, std::st
   }
   // Never below what the log has seen: a reader would take its newest records for a fork.
   const engine::LeaderEpoch led = std::max(epoch, (*log)->latest_epoch());
-  state_of(owner.index())
-      .partitions.emplace(key, std::make_unique<Partition>(owner, topic, key, **log, led));
+  ShardState& state = state_of(owner.index());
+  state.partitions.emplace(key, std::make_unique<Partition>(state.shared, topic, key, **log, led));
   co_return ApiResult<void>{};
 }
 
@@ -173,65 +173,17 @@ Task<void> SingleReplicator::stop() {
       }
       state.partitions.clear();
     }
+    static Task<void> wait_for_requests(ShardState& state) { co_await state.requests.wait(); }
   };
   for (std::uint32_t shard = 0; shard < parts_.shards.size(); ++shard) {
     const auto work = [this, shard] { return Work::close(state_of(shard)); };
     co_await call_on(parts_.shards.at(0), parts_.shards.at(shard), work);
   }
-}
-
-// --- produce ------------------------------------------------------------------------------------
-
-/// `partition` was entered for this.
-Task<void> SingleReplicator::append_held(Partition& partition, ProducePartition produced,
-                                         const ProduceCall& call, std::int64_t now_ms,
-                                         ProduceAnswer& answer) {
-  const Gate::Pass pass(partition.gate());
-  answer = co_await append_produced(partition, produced, call, now_ms);
-}
-
-Task<void> SingleReplicator::produce_on(const Share& share, const ProduceCall& call,
-                                        std::vector<ProduceAnswer>& answers) {
-  Shard& owner = parts_.shards.at(share.shard);
-  ShardState& state = state_of(share.shard);
-  const std::int64_t now_ms = owner.clock().wall_ms();
-  TaskGroup group(owner);
-  for (std::size_t i = 0; i < share.count; ++i) {
-    const ProducePartition& produced = call.partitions[share[i]];
-    ProduceAnswer& answer = answers[share[i]];
-    Partition* const partition = state.find(produced.key);
-    if (partition == nullptr || !partition->gate().enter()) {
-      answer.error = state.reason_missing(produced.key);
-      continue;
-    }
-    // Begun at once: requests of a connection append in the order they came.
-    Task<void> append = append_held(*partition, produced, call, now_ms, answer);
-    if (share.count == 1) {
-      co_await append;
-    } else {
-      group.start(std::move(append));
-    }
+  // Their appends have ended with the partitions; what is left is the way back.
+  for (std::uint32_t shard = 0; shard < parts_.shards.size(); ++shard) {
+    const auto work = [this, shard] { return Work::wait_for_requests(state_of(shard)); };
+    co_await call_on(parts_.shards.at(0), parts_.shards.at(shard), work);
   }
-  co_await group.wait();
-}
-
-Task<void> SingleReplicator::produce_from(Shard& home, const Share& share, const ProduceCall& call,
-                                          std::vector<ProduceAnswer>& answers) {
-  const auto work = [&] { return produce_on(share, call, answers); };
-  co_await call_on(home, parts_.shards.at(share.shard), work);
-}
-
-Task<std::vector<ProduceAnswer>> SingleReplicator::produce(Shard& home, ProduceCall call) {
-  std::vector<ProduceAnswer> answers(call.partitions.size());
-  const std::vector<Share> shares = split(call.partitions);
-  if (shares.size() == 1) {
-    co_await produce_from(home, shares.front(), call, answers);
-    co_return answers;
-  }
-  TaskGroup group(home);
-  for (const Share& share : shares) group.start(produce_from(home, share, call, answers));
-  co_await group.wait();
-  co_return answers;
 }
 
 // --- one partition ------------------------------------------------------------------------------

@@ -58,9 +58,10 @@ class SingleReplicator final : public Replicator, public ClusterController::List
                                             engine::Offset offset, std::int32_t bytes_max) override;
 
  private:
-  struct ShardState;  // the partitions of one shard; its thread only
-  struct FetchWait;   // a long poll that sleeps on several shards
-  struct Share;       // what one shard owns of a call
+  struct ShardState;   // the partitions of one shard; its thread only
+  struct FetchWait;    // a long poll that sleeps on several shards
+  struct Share;        // what one shard owns of a call
+  struct ProduceWork;  // a produce request whose answer may come before its end
 
   ShardState& state_of(std::uint32_t shard) { return *states_[shard]; }
   engine::io::Shard& owner_of(const PartitionKey& key);
@@ -74,6 +75,11 @@ class SingleReplicator final : public Replicator, public ClusterController::List
                                 std::vector<ProduceAnswer>& answers);
   engine::Task<void> produce_from(engine::io::Shard& home, const Share& share,
                                   const ProduceCall& call, std::vector<ProduceAnswer>& answers);
+  engine::Task<std::vector<ProduceAnswer>> produce_within(engine::io::Shard& home,
+                                                          std::vector<Share> shares,
+                                                          ProduceCall call);
+  engine::Task<void> run_share(engine::io::Shard& home, std::shared_ptr<ProduceWork> work,
+                               std::size_t index);
   engine::Task<bool> fetch_once(engine::io::Shard& home, FetchCall& call,
                                 const std::vector<Share>& shares,
                                 std::vector<FetchAnswer>& answers);

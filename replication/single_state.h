@@ -13,8 +13,13 @@
 namespace keelson::replication {
 
 struct SingleReplicator::ShardState {
+  explicit ShardState(engine::io::Shard& shard) : shared(shard), requests(shard) {}
+
+  PartitionShard shared;
   std::unordered_map<PartitionKey, std::unique_ptr<Partition>> partitions;
   std::unordered_set<PartitionKey> damaged;  // whose log did not open at the start
+  engine::io::TaskGroup requests;  // produce requests from here that may outlive their answer
+  std::size_t late_requests = 0;   // of those: answered, not ended
 
   /// What a request for a partition that find() does not have is told.
   ApiErrc reason_missing(const PartitionKey& key) const {

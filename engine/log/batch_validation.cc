@@ -1,6 +1,7 @@
 #include "engine/log/batch_validation.h"
 
 #include <algorithm>
+#include <cassert>
 #include <limits>
 #include <utility>
 
@@ -104,9 +105,10 @@ Checked<void> check_header(const BatchHeader& header, BatchOrigin origin) {
 /// thing that makes the bytes unreadable.
 class RecordWalk {
  public:
-  RecordWalk(const BatchHeader& header, const LogConfig& config, std::int64_t now_ms,
-             BatchOrigin origin)
-      : header_(header),
+  RecordWalk(RecordCursor cursor, const BatchHeader& header, const LogConfig& config,
+             std::int64_t now_ms, BatchOrigin origin)
+      : cursor_(cursor),
+        header_(header),
         must_have_keys_(config.cleanup_compact && origin == BatchOrigin::client),
         checks_time_(config.timestamp_type == TimestampType::create_time && !header.is_control()),
         earliest_ms_(config.timestamp_before_max_ms == kForever
@@ -114,20 +116,28 @@ class RecordWalk {
                          : subtract_saturating(now_ms, config.timestamp_before_max_ms)),
         latest_ms_(subtract_saturating(now_ms, -config.timestamp_after_max_ms)) {}
 
-  Checked<void> run(RecordCursor cursor) {
-    RecordFields fields;
-    for (std::int32_t index = 0; index < header_.record_count; ++index) {
-      if (!cursor.read_record(fields)) {
-        return refuse(Errc::invalid_record, concat("record ", index, " is ill-formed"));
+  /// Goes on for about `plain_bytes`; nothing where that is not the end.
+  std::optional<Checked<void>> run(std::uint64_t plain_bytes) {
+    RecordCursor cursor = cursor_;  // a local of its own is in registers
+    cursor.pause_at(plain_bytes > kPlainBytesMax ? plain_bytes : cursor.consumed() + plain_bytes);
+    while (index_ < header_.record_count) {
+      const RecordCursor::Step step = cursor.next(fields_);
+      if (step == RecordCursor::Step::paused) {
+        cursor_ = cursor;
+        return std::nullopt;
       }
-      if (fields.offset_delta != index) {
+      if (step == RecordCursor::Step::failed) {
+        return refuse(Errc::invalid_record, concat("record ", index_, " is ill-formed"));
+      }
+      if (fields_.offset_delta != index_) {
         return refuse(Errc::invalid_record,
-                      concat("record ", index, " has offset delta ", fields.offset_delta));
+                      concat("record ", index_, " has offset delta ", fields_.offset_delta));
       }
-      check_record(fields, index);
+      check_record(fields_, index_);
       if (cursor.consumed() > kPlainBytesMax) {
         return refuse(Errc::message_too_large, "the batch decompresses to more than 4 GiB");
       }
+      ++index_;
     }
     if (!cursor.at_end()) {
       return refuse(Errc::invalid_record, "bytes are left behind the last record");
@@ -177,6 +187,9 @@ class RecordWalk {
     return Refusal(std::move(failure));
   }
 
+  RecordCursor cursor_;
+  RecordFields fields_;  // of a record that was begun, too
+  std::int32_t index_ = 0;
   const BatchHeader& header_;
   const bool must_have_keys_;
   const bool checks_time_;
@@ -187,33 +200,6 @@ class RecordWalk {
   std::int32_t fault_count_ = 0;
   bool bad_time_ = false;
 };
-
-/// A copy of `batch` with its records in the log's codec. The records themselves stay as they are.
-Checked<std::vector<std::byte>> recode(Bytes batch, const BatchHeader& header,
-                                       const LogConfig& config) {
-  const auto too_large = [&] {
-    return refuse(Errc::message_too_large, concat("re-encoded, the batch is larger than ",
-                                                  config.max_message_bytes, " bytes"));
-  };
-  const std::size_t bytes_max = std::max(std::size_t{config.max_message_bytes}, kBatchHeaderBytes);
-  std::vector<std::byte> recoded(kBatchHeaderBytes);
-  Decompressor source(header.codec(), batch.subspan(kBatchHeaderBytes), kClientWindowLog);
-  Compressor target(config.codec, config.codec_level, recoded, bytes_max);
-  while (true) {
-    const Result<Bytes> piece = source.next();
-    if (!piece) return refuse(Errc::invalid_record, "the records do not decompress");
-    if (piece->empty()) break;
-    if (!target.write(*piece)) return too_large();
-  }
-  if (!target.finish()) return too_large();
-
-  BatchHeader recoded_header = header;
-  recoded_header.length = static_cast<std::int32_t>(recoded.size() - kBatchPrefixBytes);
-  recoded_header.attributes = static_cast<std::int16_t>((header.attributes & ~kAttributeCodecMask) |
-                                                        static_cast<std::int16_t>(config.codec));
-  write_batch_header(recoded, recoded_header);
-  return recoded;
-}
 
 /// Fits header and CRC to what the walk found. `batch` and `header` agree before and after.
 void settle_timestamps(MutableBytes batch, BatchHeader& header, const LogConfig& config,
@@ -229,52 +215,173 @@ void settle_timestamps(MutableBytes batch, BatchHeader& header, const LogConfig&
   header = *read_batch_header(batch);
 }
 
+constexpr std::uint64_t kNoPause = ~std::uint64_t{0};
+
 }  // namespace
 
-std::expected<ValidatedBatch, ValidationFailure> validate_batch(MutableBytes records,
-                                                                const LogConfig& config,
-                                                                std::int64_t now_ms,
-                                                                BatchOrigin origin) {
-  const Checked<std::size_t> size = frame_batch(records);
-  if (!size) return Refusal(size.error());
-  MutableBytes batch = records.first(*size);
-  const Result<BatchHeader> header = read_batch_header(batch);
-  if (!header) return refuse(Errc::corrupt_message, "the batch's header is ill-formed");
+/// Of a compressed batch.
+class BatchValidation::Walk {
+ public:
+  Walk(Bytes stored, const BatchHeader& header, const LogConfig& config, std::int64_t now_ms,
+       BatchOrigin origin)
+      : source_(header.codec(), stored, kClientWindowLog),
+        walk_(RecordCursor(source_), header, config, now_ms, origin) {}
 
-  if (header->base_offset != Offset{0} && origin == BatchOrigin::client) {
-    return refuse(Errc::invalid_record,
-                  concat("base offset ", header->base_offset.value(), " is not 0"));
-  }
-  if (batch.size() > config.max_message_bytes) {
-    return refuse(Errc::message_too_large, concat("batch of ", batch.size(), " bytes, at most ",
-                                                  config.max_message_bytes, " are taken"));
-  }
-  if (!crc_matches(batch)) return refuse(Errc::corrupt_message, "the batch's CRC is wrong");
-  if (const Checked<void> checked = check_header(*header, origin); !checked) {
-    return Refusal(checked.error());
+  std::optional<Checked<void>> run(std::uint64_t plain_bytes) { return walk_.run(plain_bytes); }
+  std::int64_t max_timestamp_ms() const { return walk_.max_timestamp_ms(); }
+
+ private:
+  Decompressor source_;
+  RecordWalk walk_;
+};
+
+/// A copy of `batch` with its records in the log's codec. The records themselves stay as they are.
+class BatchValidation::Recoding {
+ public:
+  Recoding(Bytes batch, const BatchHeader& header, const LogConfig& config)
+      : header_(header),
+        config_(config),
+        bytes_(kBatchHeaderBytes),
+        source_(header.codec(), batch.subspan(kBatchHeaderBytes), kClientWindowLog),
+        target_(config.codec, config.codec_level, bytes_,
+                std::max(std::size_t{config.max_message_bytes}, kBatchHeaderBytes)) {}
+
+  /// Nothing where that is not the end.
+  std::optional<Checked<std::vector<std::byte>>> run(std::uint64_t plain_bytes) {
+    for (std::uint64_t done = 0; done < plain_bytes;) {
+      const Result<Bytes> piece = source_.next();
+      if (!piece) return refuse(Errc::invalid_record, "the records do not decompress");
+      if (piece->empty()) return finish();
+      if (!target_.write(*piece)) return too_large();
+      done += piece->size();
+    }
+    return std::nullopt;
   }
 
-  RecordWalk walk(*header, config, now_ms, origin);
-  const Bytes stored = Bytes(batch).subspan(kBatchHeaderBytes);
-  Checked<void> walked;
-  if (header->codec() == Codec::none) {
-    walked = walk.run(RecordCursor(stored));
-  } else {
-    Decompressor source(header->codec(), stored, kClientWindowLog);
-    walked = walk.run(RecordCursor(source));
+ private:
+  Refusal too_large() const {
+    return refuse(Errc::message_too_large, concat("re-encoded, the batch is larger than ",
+                                                  config_.max_message_bytes, " bytes"));
   }
-  if (!walked) return Refusal(std::move(walked.error()));
 
-  ValidatedBatch valid{batch, {}, *header};
-  if (!config.keep_producer_codec && config.codec != header->codec() && !header->is_control()) {
-    Checked<std::vector<std::byte>> recoded = recode(batch, *header, config);
-    if (!recoded) return Refusal(std::move(recoded.error()));
-    valid.recoded = std::move(*recoded);
-    valid.bytes = valid.recoded;
-    valid.header = *read_batch_header(valid.bytes);
+  Checked<std::vector<std::byte>> finish() {
+    if (!target_.finish()) return too_large();
+    BatchHeader header = header_;
+    header.length = static_cast<std::int32_t>(bytes_.size() - kBatchPrefixBytes);
+    header.attributes = static_cast<std::int16_t>((header.attributes & ~kAttributeCodecMask) |
+                                                  static_cast<std::int16_t>(config_.codec));
+    write_batch_header(bytes_, header);
+    return std::move(bytes_);
   }
-  settle_timestamps(valid.bytes, valid.header, config, now_ms, walk.max_timestamp_ms());
-  return valid;
+
+  const BatchHeader& header_;
+  const LogConfig& config_;
+  std::vector<std::byte> bytes_;
+  Decompressor source_;
+  Compressor target_;
+};
+
+BatchValidation::BatchValidation(MutableBytes records, const LogConfig& config, std::int64_t now_ms,
+                                 BatchOrigin origin)
+    : records_(records), config_(config), now_ms_(now_ms), origin_(origin) {}
+
+BatchValidation::~BatchValidation() = default;
+
+bool BatchValidation::step(std::uint64_t plain_bytes) {
+  if (!verdict_ && !walk_ && !recoding_ && begin()) return true;
+  if (walk_) return walk_on(plain_bytes);
+  return recode_on(plain_bytes);
+}
+
+Validated BatchValidation::take() {
+  assert(verdict_);
+  return std::move(*verdict_);
+}
+
+/// All but the records, and those too where they are not compressed. True with a verdict.
+bool BatchValidation::begin() {
+  const auto refused = [&](Refusal refusal) {
+    verdict_.emplace(std::move(refusal));
+    return true;
+  };
+  const Checked<std::size_t> size = frame_batch(records_);
+  if (!size) return refused(Refusal(size.error()));
+  batch_ = records_.first(*size);
+  const Result<BatchHeader> header = read_batch_header(batch_);
+  if (!header) return refused(refuse(Errc::corrupt_message, "the batch's header is ill-formed"));
+  header_ = *header;
+  if (header_.base_offset != Offset{0} && origin_ == BatchOrigin::client) {
+    return refused(refuse(Errc::invalid_record,
+                          concat("base offset ", header_.base_offset.value(), " is not 0")));
+  }
+  if (batch_.size() > config_.max_message_bytes) {
+    return refused(
+        refuse(Errc::message_too_large, concat("batch of ", batch_.size(), " bytes, at most ",
+                                               config_.max_message_bytes, " are taken")));
+  }
+  if (!crc_matches(batch_)) {
+    return refused(refuse(Errc::corrupt_message, "the batch's CRC is wrong"));
+  }
+  if (const Checked<void> checked = check_header(header_, origin_); !checked) {
+    return refused(Refusal(checked.error()));
+  }
+  const Bytes stored = Bytes(batch_).subspan(kBatchHeaderBytes);
+  if (header_.codec() != Codec::none) {
+    walk_ = std::make_unique<Walk>(stored, header_, config_, now_ms_, origin_);
+    return false;
+  }
+  RecordWalk walk(RecordCursor(stored), header_, config_, now_ms_, origin_);
+  return walked(*walk.run(kNoPause), walk.max_timestamp_ms());
+}
+
+bool BatchValidation::walk_on(std::uint64_t plain_bytes) {
+  std::optional<Checked<void>> end = walk_->run(plain_bytes);
+  if (!end) return false;
+  const std::int64_t max_timestamp_ms = walk_->max_timestamp_ms();
+  walk_.reset();
+  return walked(std::move(*end), max_timestamp_ms);
+}
+
+/// What follows the walk. True with a verdict.
+bool BatchValidation::walked(Checked<void> end, std::int64_t max_timestamp_ms) {
+  if (!end) {
+    verdict_.emplace(Refusal(std::move(end.error())));
+    return true;
+  }
+  max_timestamp_ms_ = max_timestamp_ms;
+  if (!config_.keep_producer_codec && config_.codec != header_.codec() && !header_.is_control()) {
+    recoding_ = std::make_unique<Recoding>(batch_, header_, config_);
+    return false;
+  }
+  return settle(ValidatedBatch{batch_, {}, header_});
+}
+
+bool BatchValidation::recode_on(std::uint64_t plain_bytes) {
+  std::optional<Checked<std::vector<std::byte>>> end = recoding_->run(plain_bytes / 4 + 1);
+  if (!end) return false;
+  recoding_.reset();
+  if (!*end) {
+    verdict_.emplace(Refusal(std::move(end->error())));
+    return true;
+  }
+  ValidatedBatch valid{{}, std::move(**end), {}};
+  valid.bytes = valid.recoded;
+  valid.header = *read_batch_header(valid.bytes);
+  return settle(std::move(valid));
+}
+
+bool BatchValidation::settle(ValidatedBatch valid) {
+  settle_timestamps(valid.bytes, valid.header, config_, now_ms_, max_timestamp_ms_);
+  verdict_.emplace(std::move(valid));
+  return true;
+}
+
+Validated validate_batch(MutableBytes records, const LogConfig& config, std::int64_t now_ms,
+                         BatchOrigin origin) {
+  BatchValidation validation(records, config, now_ms, origin);
+  while (!validation.step(kNoPause)) {
+  }
+  return validation.take();
 }
 
 }  // namespace keelson::engine::log

@@ -30,16 +30,19 @@ constexpr std::string_view kOurCleanStop = "{\"version\":0,\"brokerEpoch\":-1}";
 constexpr std::string_view kServing = "version=1\nstate=serving\n";
 constexpr std::string_view kStopped = "version=1\nstate=stopped\n";
 
-/// "<what is left of the log's name>.<32 hex digits>-delete", and nothing else: it will be emptied.
-bool is_deleted_name(std::string_view name) {
-  constexpr std::string_view kEnding = "-delete";
+/// What stands before ".<32 hex digits><ending>", and nothing where `name` is not of that form.
+std::optional<std::string_view> before_digits(std::string_view name, std::string_view ending) {
   constexpr std::size_t kDigits = 32;
-  if (!name.ends_with(kEnding)) return false;
-  name.remove_suffix(kEnding.size());
-  if (name.size() < kDigits + 2 || name[name.size() - kDigits - 1] != '.') return false;
-  return name.substr(name.size() - kDigits).find_first_not_of("0123456789abcdef") ==
-         std::string_view::npos;
+  if (!name.ends_with(ending)) return std::nullopt;
+  name.remove_suffix(ending.size());
+  if (name.size() < kDigits + 2 || name[name.size() - kDigits - 1] != '.') return std::nullopt;
+  const std::string_view digits = name.substr(name.size() - kDigits);
+  if (digits.find_first_not_of("0123456789abcdef") != std::string_view::npos) return std::nullopt;
+  return name.substr(0, name.size() - kDigits - 1);
 }
+
+/// It will be emptied.
+bool is_deleted_name(std::string_view name) { return before_digits(name, "-delete").has_value(); }
 
 class Directory final : public DataDirectory {
  public:
@@ -52,10 +55,12 @@ class Directory final : public DataDirectory {
   std::string path_of(std::string_view log_name) const override {
     return concat(path_, "/", log_name);
   }
+  Task<Result<void>> leave() override;
   Task<Result<void>> claim(DirectoryIdentity identity) override;
   Task<Result<void>> begin_serving() override;
   OpenHints hints_for(std::string_view log_name) const override;
   Task<Result<Uuid>> read_topic_id(std::string log_name) override;
+  Task<Result<std::string>> take_back(std::string stray) override;
   Task<Result<void>> write_checkpoints(
       const std::map<std::string, Checkpoint>& by_log_name) override;
   Task<Result<void>> finish(const std::map<std::string, Checkpoint>& by_log_name) override;
@@ -77,6 +82,7 @@ class Directory final : public DataDirectory {
   io::File lock_;
   DirectoryScan scan_;
   MetaProperties properties_;
+  bool made_lock_ = false;  // the file was not there before
   bool has_mark_ = false;
   bool has_marker_file_ = false;
   bool other_writer_ = false;
@@ -88,15 +94,11 @@ Task<Result<void>> Directory::start() {
   const Result<void> made = co_await make_path(path_);
   if (!made) co_return made;
   const Result<io::FileStat> lock_before = co_await io::stat(shard_, path_of(kLockName));
+  made_lock_ = !lock_before;
   const Result<void> locked = co_await take_lock();
   if (!locked) co_return locked;
   const Result<void> looked = co_await look_around();
   if (!looked) co_return looked;
-  if (scan_.origin == DirectoryOrigin::foreign && !lock_before) {
-    // Nobody serves it, and it stays as it was.
-    const Result<void> gone = co_await io::unlink(shard_, path_of(kLockName));
-    if (!gone) co_return gone;
-  }
   Result<std::map<std::string, Offset>> recovery = co_await read_checkpoint(kRecoveryName);
   if (!recovery) co_return std::unexpected(recovery.error());
   recovery_points_ = std::move(*recovery);
@@ -227,6 +229,12 @@ Task<Result<void>> Directory::write_checkpoint(std::string_view name,
   co_return co_await io::replace_file(shard_, path_of(name), encode_checkpoints(entries));
 }
 
+/// The lock is held until the object goes, so nobody else took the file for theirs.
+Task<Result<void>> Directory::leave() {
+  if (!std::exchange(made_lock_, false)) co_return Result<void>{};
+  co_return co_await io::unlink(shard_, path_of(kLockName));
+}
+
 Task<Result<void>> Directory::claim(DirectoryIdentity identity) {
   if (!scan_.identity) {
     properties_.cluster_id = identity.cluster_id;
@@ -309,6 +317,36 @@ Task<Result<Uuid>> Directory::read_topic_id(std::string log_name) {
   if (first) co_return *first;
   if (second) co_return *second;
   co_return fail(Errc::not_found);
+}
+
+Task<Result<std::string>> Directory::take_back(std::string stray) {
+  constexpr std::size_t kNameBytesMax = 255;  // Kafka cuts the topic where the whole is longer
+  const std::optional<std::string_view> before = before_digits(stray, "-stray");
+  const std::optional<LogName> parsed = before ? parse_log_name(*before) : std::nullopt;
+  if (!parsed || stray.size() >= kNameBytesMax) co_return fail(Errc::invalid_argument);
+  const std::string name(*before);
+  const Result<io::FileStat> there = co_await io::stat(shard_, path_of(name));
+  if (there) co_return fail(Errc::already_exists);
+  if (there.error().code != Errc::not_found) co_return std::unexpected(there.error());
+
+  const std::string dir = path_of(stray);
+  const Result<std::string> metadata =
+      co_await io::read_file(shard_, dir + "/partition.metadata", kSmallFileBytesMax);
+  const Result<std::string> content =
+      co_await io::read_file(shard_, concat(dir, "/", kManifestName), kManifestBytesMax);
+  if (!metadata || !content) co_return fail(Errc::corrupt);
+  const Result<Uuid> id = parse_partition_metadata(*metadata);
+  const Result<Manifest> manifest = decode_manifest(*content);
+  if (!id || !manifest || manifest->identity != LogIdentity{*id, parsed->partition}) {
+    co_return fail(Errc::corrupt);
+  }
+  const Result<void> renamed = co_await io::rename(shard_, dir, path_of(name));
+  if (!renamed) co_return std::unexpected(renamed.error());
+  const Result<void> synced = co_await io::sync_dir(shard_, path_);
+  if (!synced) co_return std::unexpected(synced.error());
+  std::erase(scan_.unknown_names, stray);
+  scan_.log_names.insert(std::ranges::upper_bound(scan_.log_names, name), name);
+  co_return name;
 }
 
 Task<Result<void>> Directory::write_checkpoints(

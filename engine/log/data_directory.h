@@ -64,6 +64,8 @@ class DataDirectory {
   virtual const DirectoryScan& scan() const = 0;
   virtual std::string path_of(std::string_view log_name) const = 0;
 
+  /// Not to be served after all, and nothing was claimed: removes what open() left.
+  [[nodiscard]] virtual Task<Result<void>> leave() = 0;
   /// Writes meta.properties where there is none, and our own mark. Call before any log is made.
   [[nodiscard]] virtual Task<Result<void>> claim(DirectoryIdentity identity) = 0;
   /// Removes the clean-stop marker, durably. Call before any log is opened for writing.
@@ -75,6 +77,12 @@ class DataDirectory {
   /// The partition's topic id by partition.metadata; where that is gone or garbled, by our second
   /// copy in the log's manifest. Errors: not_found in neither, corrupt where the two differ.
   [[nodiscard]] virtual Task<Result<Uuid>> read_topic_id(std::string log_name) = 0;
+
+  /// A folder "<log>.<32 hex digits>-stray", as Kafka puts a partition aside that it does not know,
+  /// gets its name back: where partition.metadata and the manifest agree that it is that partition,
+  /// and nothing else has the name. The log is in scan() afterwards. Its name.
+  /// Errors: invalid_argument: no such folder name. already_exists. corrupt: not proven. io.
+  [[nodiscard]] virtual Task<Result<std::string>> take_back(std::string stray) = 0;
 
   struct Checkpoint {
     Offset recovery_point;

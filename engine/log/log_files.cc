@@ -132,23 +132,29 @@ Manifest LogImpl::describe(bool clean) const {
   Manifest manifest;
   manifest.identity = identity_;
   manifest.clean = clean;
-  manifest.log_start_offset = start_;
-  manifest.recovery_point = recovery_point();
+  manifest.log_start_offset = std::max(start_, coming_start_);
+  manifest.recovery_point = recovery_point_from(leaving_);
   manifest.epochs = epochs_.entries();
   for (const Offset base : dropped_) {
     manifest.segments.push_back({.base_offset = base, .next_offset = base, .dropped = true});
   }
-  for (const SegmentPtr& segment : segments_) {
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    const SegmentPtr& segment = segments_[i];
+    const Offset base = segment->base_offset;
+    if (i < leaving_) {
+      manifest.segments.push_back({.base_offset = base, .next_offset = base, .dropped = true});
+      continue;
+    }
     // A rolled segment whose bytes are not all written is still the last one for recovery.
     const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
     if (!complete && !clean) {
-      manifest.segments.push_back({.base_offset = segment->base_offset,
+      manifest.segments.push_back({.base_offset = base,
                                    .created_ms = segment->created_ms,
                                    .prepared = segment->prepared_bytes > 0});
       break;
     }
     manifest.segments.push_back(
-        {.base_offset = segment->base_offset,
+        {.base_offset = base,
          .next_offset = segment->next_offset,
          .size_bytes = segment->size_bytes,
          .batch_count = segment->batch_count,
@@ -165,8 +171,12 @@ Manifest LogImpl::describe(bool clean) const {
   return manifest;
 }
 
-Offset LogImpl::recovery_point() const {
-  for (const SegmentPtr& segment : segments_) {
+Offset LogImpl::recovery_point() const { return recovery_point_from(0); }
+
+/// Without the segments before the one at `first`.
+Offset LogImpl::recovery_point_from(std::size_t first) const {
+  for (std::size_t i = first; i < segments_.size(); ++i) {
+    const SegmentPtr& segment = segments_[i];
     if (segment->synced_bytes < segment->written_bytes()) return segment->base_offset;
     if (segment->synced_bytes < segment->size_bytes) break;
   }

@@ -111,6 +111,7 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<void>> write_derived(std::string path, std::string content);
   Task<Result<void>> write_pending_files();
   Offset recovery_point() const override;
+  Offset recovery_point_from(std::size_t first) const;
   void remember_tail(Segment& segment) const;
   Task<Result<void>> write_snapshot(Offset offset, std::string content);
   Task<Result<void>> checkpoint_producers();
@@ -168,8 +169,8 @@ class LogImpl final : public Log, private CommitHost {
                                                                std::int64_t timestamp_ms);
 
   // log_retention.cc
-  Task<Result<void>> drop_front(std::size_t count);
-  Task<Result<void>> delete_files(std::vector<SegmentPtr> gone);
+  Task<Result<void>> move_start(Offset start, std::size_t count);
+  Task<Result<void>> remove_files(std::vector<SegmentPtr> gone);
   Task<void> unlink_later(std::vector<SegmentPtr> gone, std::vector<std::string> paths,
                           std::int64_t delay_ms);
   Task<Result<SegmentPtr>> cut_copy(SegmentPtr segment, Offset offset);
@@ -185,8 +186,10 @@ class LogImpl final : public Log, private CommitHost {
   LogConfig config_;
 
   std::deque<SegmentPtr>
-      segments_;  // by base offset; the last takes appends; never empty once open
-  Offset start_;
+      segments_;             // by base offset; the last takes appends; never empty once open
+  Offset start_;             // as readers are told; durable
+  Offset coming_start_{0};   // where above start_: on its way to the manifest
+  std::size_t leaving_ = 0;  // first segments that go with coming_start_
   Offset end_;
   Offset durable_;
   EpochCache epochs_;

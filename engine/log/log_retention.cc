@@ -1,8 +1,9 @@
 // Letting old records go, and cutting a diverged end.
 //
-// Dropping segments, in an order that a crash may end anywhere: the manifest is written with the
-// new start and the segments marked as dropped; their files are renamed to *.deleted; the next
-// manifest forgets them. Recovery removes what a marked segment left.
+// Moving the start, in an order that a crash may end anywhere: the manifest is written with the
+// new start and the segments below it marked as dropped; readers are told; the segments' files are
+// renamed to *.deleted; the next manifest forgets them. Recovery removes what a marked segment
+// left. So nobody was told of a start that a crash takes back.
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -22,19 +23,9 @@ Task<Result<void>> LogImpl::advance_start(Offset offset) {
   const FileLock lock = co_await FileLock::take(retention_lock_);
   if (offset > durable_) co_return fail(Errc::offset_out_of_range);
   if (offset <= start_) co_return Result<void>{};
-  start_ = offset;
   std::size_t count = 0;
   while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= offset) ++count;
-  if (count > 0) {
-    const Result<void> dropped = co_await drop_front(count);
-    if (!dropped) co_return dropped;
-  } else {
-    const Result<void> written = co_await write_manifest(false);
-    if (!written) co_return written;
-    files_dirty_ = true;
-  }
-  moved_.notify();
-  co_return Result<void>{};
+  co_return co_await move_start(offset, count);
 }
 
 /// Kafka's order: time, then size, then start; oldest first, up to the first that stays.
@@ -70,28 +61,39 @@ Task<Result<std::size_t>> LogImpl::apply_retention() {
     const Result<void> at_rest = co_await committer_.begin_last();
     if (!at_rest) co_return std::unexpected(at_rest.error());
   }
-  start_ = std::max(start_, segments_[count]->base_offset);
-  const Result<void> dropped = co_await drop_front(count);
-  if (!dropped) co_return std::unexpected(dropped.error());
-  moved_.notify();
+  const Offset start = std::max(start_, segments_[count]->base_offset);
+  const Result<void> moved = co_await move_start(start, count);
+  if (!moved) co_return std::unexpected(moved.error());
   co_return count;
 }
 
-/// Removes the first `count` segments, all below start_. Under retention_lock_.
-Task<Result<void>> LogImpl::drop_front(std::size_t count) {
-  std::vector<SegmentPtr> gone(segments_.begin(),
-                               segments_.begin() + static_cast<std::ptrdiff_t>(count));
+/// Moves the start up to `start` and removes the first `count` segments, all below it: on disk
+/// first, and only then for readers. After an error of the manifest's the start is where it was;
+/// the next manifest says so, and a crash before that may keep either. Under retention_lock_.
+Task<Result<void>> LogImpl::move_start(Offset start, std::size_t count) {
+  coming_start_ = start;
+  leaving_ = count;
+  files_dirty_ = true;
+  const Result<void> written = co_await write_manifest(false);
+  leaving_ = 0;
+  if (!written) {
+    coming_start_ = start_;
+    co_return written;
+  }
+  start_ = start;
+  const auto first_kept = segments_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::vector<SegmentPtr> gone(segments_.begin(), first_kept);
+  segments_.erase(segments_.begin(), first_kept);
   for (const SegmentPtr& segment : gone) dropped_.push_back(segment->base_offset);
-  segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(count));
   if (epochs_.truncate_prefix(start_)) epochs_dirty_ = true;
-  co_return co_await delete_files(std::move(gone));
+  moved_.notify();
+  if (gone.empty()) co_return Result<void>{};
+  co_return co_await remove_files(std::move(gone));
 }
 
-/// Names `gone` as dropped, renames their files, and sees to it that they are unlinked.
-Task<Result<void>> LogImpl::delete_files(std::vector<SegmentPtr> gone) {
-  files_dirty_ = true;
-  const Result<void> marked = co_await write_manifest(false);
-  if (!marked) co_return marked;
+/// Renames the files of `gone`, which the manifest names as dropped, and sees to it that they are
+/// unlinked.
+Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone) {
   // A segment that is being sealed still writes to its files by name.
   while (sealing_ > 0) co_await sealed_.wait();
   std::vector<std::string> paths;
@@ -170,7 +172,10 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   last->close_reader();
   last->forget_memory();
   // Segments first, the file's end after: a crash between leaves a longer log, not a torn one.
-  const Result<void> deleted = co_await delete_files(std::move(gone));
+  files_dirty_ = true;
+  const Result<void> marked = co_await write_manifest(false);
+  if (!marked) co_return marked;
+  const Result<void> deleted = co_await remove_files(std::move(gone));
   if (!deleted) co_return deleted;
   const Result<void> cut = co_await cut_file(*shorter);
   if (!cut) co_return cut;

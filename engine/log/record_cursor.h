@@ -29,10 +29,12 @@ struct RecordFields {
   const std::byte* end = nullptr;
 };
 
-/// Reads forward through record bytes; holds nothing but a window on them. Once a call said false
-/// the cursor is spent: the bytes were no records, or the decompressor behind them refused.
+/// Reads forward through record bytes; holds nothing but a window on them. Once a call failed the
+/// cursor is spent: the bytes were no records, or the decompressor behind them refused.
 class RecordCursor {
  public:
+  enum class Step : std::uint8_t { record, failed, paused };
+
   /// All bytes are there.
   explicit RecordCursor(Bytes bytes)
       : position_(bytes.data()), end_(bytes.data() + bytes.size()), end_at_(bytes.size()) {}
@@ -40,7 +42,12 @@ class RecordCursor {
   explicit RecordCursor(Decompressor& source) : source_(&source) {}
 
   /// Reads one record, whose length must fit its fields exactly.
-  bool read_record(RecordFields& fields);
+  bool read_record(RecordFields& fields) { return next(fields) == Step::record; }
+  /// The same, but may say `paused` once pause_at() was passed, be it in the middle of a record:
+  /// call again with the same `fields`.
+  Step next(RecordFields& fields);
+  /// No bound at first. Bytes that lie in memory already may be read beyond it.
+  void pause_at(std::uint64_t consumed_bytes) { pause_at_ = consumed_bytes; }
 
   /// True where the bytes end here; false also where that cannot be known.
   bool at_end() { return position_ == end_ && !refill() && !failed_; }
@@ -67,16 +74,34 @@ class RecordCursor {
   template <class T>
   bool read_slowly(T& value);
 
-  /// Passes `bytes`, none of which lies at or behind `record_end`.
+  /// What comes behind the bytes that are still to be passed, of a record that does not lie whole
+  /// in the window.
+  enum class Part : std::uint8_t { start, value, headers, header_key, header_value, end };
+
+  bool read_whole(RecordFields& fields, std::uint64_t record_end);
+  bool read_headers(std::int32_t count, std::uint64_t record_end);
+  Step read_in_parts(RecordFields& fields);
+  /// False where it takes longer: pause or fail.
+  bool pass_by(Step& step);
+  bool read_part(RecordFields& fields);
+  /// Passes `bytes`, none of which lies at or behind `record_end`, all of them in the window.
   bool skip(std::int32_t bytes, std::uint64_t record_end);
-  bool skip_slowly(std::uint64_t bytes);
-  bool skip_headers(std::int32_t count, std::uint64_t record_end);
+  /// The same for a record in parts, wherever the bytes are.
+  bool skip_later(std::int32_t bytes);
 
   const std::byte* position_ = nullptr;
   const std::byte* end_ = nullptr;
   std::uint64_t end_at_ = 0;  // of `end_`, counted from the first record byte
   Decompressor* source_ = nullptr;
   bool failed_ = false;
+
+  std::uint64_t pause_at_ = ~std::uint64_t{0};  // of consumed()
+  // Of the record in parts.
+  Part part_ = Part::start;
+  bool in_parts_ = false;
+  std::int32_t headers_left_ = 0;
+  std::uint64_t record_end_ = 0;
+  std::uint64_t skip_bytes_ = 0;  // to pass before part_
 };
 
 }  // namespace keelson::engine::log

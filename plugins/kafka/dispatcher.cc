@@ -149,8 +149,13 @@ Task<Reply> Dispatcher::handle(ConnectionContext& connection, Frame frame) {
   if (!header->is_version_known()) co_return answer_unknown_version(*header);
   const RunRequest run_request = find_run(header->api->key);
   if (run_request == nullptr) co_return Reply{};
-  RequestContext context{services_, limits_, *sessions_[connection.shard.index()], connection,
-                         *header};
+  RequestContext context{.services = services_,
+                         .limits = limits_,
+                         .fetch_sessions = *sessions_[connection.shard.index()],
+                         .connection = connection,
+                         .header = *header,
+                         .frame = std::move(frame),
+                         .kept_frame = nullptr};
   co_return co_await run_request(context, reader);
 }
 

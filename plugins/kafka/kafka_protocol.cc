@@ -72,6 +72,7 @@ Task<void> KafkaProtocol::drain(std::int64_t deadline_ns) {
 
 Task<void> KafkaProtocol::stop() {
   for (const auto& listener : listeners_) co_await listener->stop(0);
+  for (const auto& listener : listeners_) co_await listener->wait_for_memory();
   listeners_.clear();
 }
 
@@ -87,6 +88,9 @@ ListenerLimits read_listener_limits(const BrokerSettings& settings, std::uint32_
   const auto count = [&](const char* name) {
     return static_cast<std::uint32_t>(settings.get_integer(name));
   };
+  if (settings.is_set("socket.listen.backlog.size")) {
+    limits.backlog = static_cast<int>(settings.get_integer("socket.listen.backlog.size"));
+  }
   limits.connections_max = count("max.connections");
   limits.connections_per_ip_max = count("max.connections.per.ip");
   limits.idle_ms_max = settings.get_integer("connections.max.idle.ms");

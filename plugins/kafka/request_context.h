@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "plugins/kafka/fetch_sessions.h"
 #include "plugins/kafka/header.h"
 #include "plugins/kafka/server/connection.h"
+#include "plugins/kafka/server/frame.h"
 #include "plugins/registry/cluster.h"
 #include "plugins/registry/group_coordinator.h"
 #include "plugins/registry/log_store.h"
@@ -43,7 +45,15 @@ struct RequestContext {
   const HandlerLimits& limits;
   FetchSessionCache& fetch_sessions;  // this shard's
   ConnectionContext& connection;
-  RequestHeader header;
+  RequestHeader header;  // refers to the frame, as the request does
+  Frame frame;
+  std::shared_ptr<Frame> kept_frame;
+
+  /// For work that may outlive the answer: the request's memory, to be let go on this shard.
+  std::shared_ptr<const void> keep_frame() {
+    if (kept_frame == nullptr) kept_frame = std::make_shared<Frame>(std::move(frame));
+    return kept_frame;
+  }
 
   engine::io::Shard& shard() { return connection.shard; }
   std::int16_t version() const { return header.version; }

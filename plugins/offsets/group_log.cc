@@ -186,13 +186,14 @@ Task<ApiErrc> GroupLog::append(const std::vector<Write>& batch) {
     }
   }
   if (builder.record_count() == 0) co_return ApiErrc::none;  // barriers only
-  std::vector<std::byte> bytes = builder.build();
+  const auto bytes = std::make_shared<std::vector<std::byte>>(builder.build());
 
   ProduceCall call;
   call.acks = Acks::all;
   call.timeout_ms = parts_.timeout_ms;
   call.origin = engine::log::BatchOrigin::internal;
-  call.partitions.push_back({parts_.key, bytes});
+  call.memory = bytes;
+  call.partitions.push_back({parts_.key, *bytes});
   ++appends_;
   const std::vector<ProduceAnswer> answers =
       co_await parts_.replicator.produce(parts_.shard, std::move(call));

@@ -441,6 +441,14 @@ Task<ApiResult<void>> LogOffsetStore::create_topic(Shard& home) {
       co_await parts_.controller.create_topic(home, std::move(topic), false);
   // Somebody else was faster: as good.
   if (created || created.error().code == ApiErrc::topic_already_exists) co_return ApiResult<void>{};
+  if (!told_of_creation_.exchange(true)) {
+    home.logger().write(
+        engine::LogLevel::error, "offsets",
+        engine::concat("cannot create ", kOffsetsTopic,
+                       ", and without it no group "
+                       "works: ",
+                       created.error().message, "; look at the settings offsets.topic.*"));
+  }
   co_return refuse(ApiErrc::coordinator_not_available, created.error().message);
 }
 

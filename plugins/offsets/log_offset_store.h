@@ -5,6 +5,7 @@
 // that owns the partition's log. Which those are follows from the controller's view.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -116,6 +117,7 @@ class LogOffsetStore final : public GroupCoordinator, public ClusterController::
   // Shard 0 only.
   bool started_ = false;
   bool stopped_ = false;
+  std::atomic<bool> told_of_creation_{false};  // that __consumer_offsets cannot be created
 };
 
 }  // namespace keelson::offsets

@@ -232,7 +232,6 @@ engine::Task<ApiResult<void>> Assembly::open() {
     ApiResult<void> opened = co_await part.plugin->open();
     if (!opened) {
       ApiError error{opened.error().code, concat(part.instance, ": ", opened.error().message)};
-      log(engine::LogLevel::error, error.message);
       co_await stop_all();
       co_return std::unexpected(std::move(error));
     }
@@ -247,7 +246,6 @@ engine::Task<ApiResult<void>> Assembly::start() {
     ApiResult<void> running = co_await part.plugin->start();
     if (!running) {
       ApiError error{running.error().code, concat(part.instance, ": ", running.error().message)};
-      log(engine::LogLevel::error, error.message);
       co_await stop_all();
       co_return std::unexpected(std::move(error));
     }

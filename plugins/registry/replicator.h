@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,14 +25,19 @@ inline constexpr std::int64_t kNoOffset = -1;
 
 struct ProducePartition {
   PartitionKey key;
-  engine::MutableBytes records;  // as sent; stamped in place. Lives until the answer
+  engine::MutableBytes records;  // as sent; stamped in place. Live until the appends have ended
 };
 
 enum class Acks : std::int8_t { all = -1, none = 0, leader = 1 };
 
 struct ProduceCall {
   Acks acks = Acks::all;
-  std::int32_t timeout_ms = 30'000;
+  /// With Acks::all: how long the answer may take. 0 and less: as long as it takes; Kafka does not
+  /// count the leader's own write either, so a limit of 0 is one that a sole replica never misses.
+  std::int32_t timeout_ms = 0;
+  /// What `records` lie in, where there is a limit: appends may outlive the answer. Let go on
+  /// `home`, when the last has ended.
+  std::shared_ptr<const void> memory;
   bool zstd_allowed = true;  // Produce v7 and later
   engine::log::BatchOrigin origin = engine::log::BatchOrigin::client;
   std::vector<ProducePartition> partitions;

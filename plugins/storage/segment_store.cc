@@ -74,6 +74,8 @@ std::string describe_refusal(DirectoryOrigin origin, const std::string& path) {
   return {};
 }
 
+constexpr std::string_view kStrayEnding = "-stray";
+
 engine::Uuid random_uuid(Shard& shard) {
   const std::uint64_t high = shard.rng().next();
   return engine::make_uuid(high, shard.rng().next());
@@ -101,9 +103,11 @@ Task<ApiResult<void>> SegmentStore::take_directory() {
                          scan.origin == DirectoryOrigin::keelson ||
                          (scan.origin == DirectoryOrigin::kafka && config_.adopt);
   if (!may_serve) {
+    (void)co_await directory_->leave();  // a lock file that stays is no reason for another answer
     co_return refuse(ApiErrc::kafka_storage_error, describe_refusal(scan.origin, config_.data_dir));
   }
   for (const std::string& name : scan.unknown_names) {
+    if (name.ends_with(kStrayEnding)) continue;  // see take_strays_back()
     shard.logger().write(LogLevel::warning, "storage", concat("not a log, left alone: ", name));
   }
   if (scan.identity) {
@@ -114,6 +118,7 @@ Task<ApiResult<void>> SegmentStore::take_directory() {
     identity_.directory_id = engine::to_string(random_uuid(shard));
   }
   if (identity_.node_id != config_.node_id) {
+    (void)co_await directory_->leave();
     co_return refuse(ApiErrc::kafka_storage_error,
                      concat(config_.data_dir, " belongs to broker ", identity_.node_id,
                             ", this one is ", config_.node_id, ": set node.id=", identity_.node_id,
@@ -127,8 +132,35 @@ Task<ApiResult<void>> SegmentStore::take_directory() {
   co_return ApiResult<void>{};
 }
 
+/// Kafka, given this directory, puts aside what was made here and it does not know.
+Task<void> SegmentStore::take_strays_back() {
+  Shard& shard = first_shard();
+  const std::vector<std::string> unknown = directory_->scan().unknown_names;  // changes meanwhile
+  for (const std::string& stray : unknown) {
+    if (!stray.ends_with(kStrayEnding)) continue;
+    const Result<std::string> name = co_await directory_->take_back(stray);
+    if (name) {
+      shard.logger().write(
+          LogLevel::info, "storage",
+          concat("Apache Kafka had put ", *name, " aside as ", stray, ": taken back"));
+      continue;
+    }
+    const std::string_view why =
+        name.error().code == Errc::already_exists     ? "its name is taken"
+        : name.error().code == Errc::corrupt          ? "its files do not agree on whose it is"
+        : name.error().code == Errc::invalid_argument ? "its name does not say of which partition"
+                                                      : "it cannot be renamed";
+    shard.logger().write(
+        LogLevel::warning, "storage",
+        concat(stray, " holds a partition that was put aside and is not served: ", why,
+               "; to bring it back, stop the broker and rename it to <topic>-<partition>; look "
+               "into it with `keelson log dump`"));
+  }
+}
+
 Task<ApiResult<void>> SegmentStore::identify_logs() {
   Shard& shard = first_shard();
+  co_await take_strays_back();
   for (const std::string& name : directory_->scan().log_names) {
     if (name == kKafkaMetadataName) continue;  // Kafka's own: read, never served nor written
     const std::optional<engine::log::LogName> parsed = engine::log::parse_log_name(name);
@@ -229,7 +261,8 @@ Task<Result<void>> SegmentStore::make_way(std::string name, engine::Uuid id) {
   if (there) {
     const Result<engine::Uuid> other = co_await directory_->read_topic_id(name);
     if (other && *other == id) co_return Result<void>{};  // this one, begun and not finished
-    const std::string aside = concat(path, ".", engine::to_string(random_uuid(shard)), "-stray");
+    const std::string aside =
+        concat(path, ".", engine::to_string(random_uuid(shard)), kStrayEnding);
     shard.logger().write(LogLevel::warning, "storage",
                          concat(path, " is of no topic that is served: put aside as ", aside));
     const Result<void> renamed = co_await engine::io::rename(shard, path, aside);

@@ -55,6 +55,7 @@ class SegmentStore final : public LogStore {
   engine::io::Shard& first_shard() { return shards_.at(0); }
   engine::Task<ApiResult<void>> take_directory();
   engine::Task<ApiResult<void>> identify_logs();
+  engine::Task<void> take_strays_back();
   engine::Task<engine::Result<void>> remove_unopened(engine::io::Shard& owner, PartitionKey key);
   engine::Task<void> run_retention(std::uint32_t shard);
   engine::Task<void> run_checkpoints();

@@ -135,6 +135,33 @@ class ReplicatorWorld {
     std::vector<ProduceAnswer> answers = co_await replicator->produce(home(shard), std::move(call));
     co_return std::move(answers.at(0));
   }
+  /// A produce request with a time limit that goes on while the test does other things.
+  struct Sent {
+    std::optional<std::vector<ProduceAnswer>> answers;
+    std::int64_t ended_ns = 0;
+    std::weak_ptr<const void> memory;  // the request's
+  };
+  std::unique_ptr<Sent> send(std::vector<std::int32_t> partitions, std::int32_t timeout_ms,
+                             std::uint32_t shard = 0) {
+    auto sent = std::make_unique<Sent>();
+    home(shard).spawn(run(*sent, std::move(partitions), timeout_ms, shard));
+    return sent;
+  }
+  engine::Task<void> run(Sent& sent, std::vector<std::int32_t> partitions, std::int32_t timeout_ms,
+                         std::uint32_t shard) {
+    const auto memory =
+        std::make_shared<std::vector<std::vector<std::byte>>>(partitions.size(), batch(1));
+    sent.memory = memory;
+    ProduceCall call;
+    call.timeout_ms = timeout_ms;
+    call.memory = memory;
+    for (std::size_t i = 0; i < partitions.size(); ++i) {
+      call.partitions.push_back({key(partitions[i]), engine::MutableBytes((*memory)[i])});
+    }
+    std::vector<ProduceAnswer> answers = co_await replicator->produce(home(shard), std::move(call));
+    sent.answers = std::move(answers);
+    sent.ended_ns = world.now_ns();
+  }
   ProduceAnswer produce(std::int32_t partition, int records = 1, std::uint32_t shard = 0) {
     return world.run_task(home(shard), append(partition, batch(records), shard));
   }

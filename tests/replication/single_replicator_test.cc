@@ -229,6 +229,144 @@ TEST_P(SingleReplicator, PartitionsOfACallAreIndependent) {
   EXPECT_EQ(answers.at(4).error, ApiErrc::unknown_topic_or_partition);
 }
 
+void stall_next_write(ReplicatorWorld& world, std::int32_t partition) {
+  engine::io::FaultPlan& faults = world.node.faults();
+  faults.stall_max_ns = 10 * kSecond;
+  engine::io::NthFault& fault = faults.nth.emplace_back();
+  fault.kind = engine::io::OpKind::write;
+  fault.action = engine::io::FaultAction::stall;
+  fault.path_contains = "topic-" + std::to_string(partition) + "/";
+}
+
+// The answer comes at the limit; the append goes on with the request's memory, and its record is
+// there in the end, once.
+TEST_P(SingleReplicator, AProduceIsAnsweredAtItsTimeLimit) {
+  for (std::uint32_t owner = 0; owner < shards(); ++owner) {
+    ReplicatorWorld world(shards());
+    ASSERT_TRUE(world.set_topic(64));
+    const std::int32_t stalled = world.partition_on(owner);
+    const std::int32_t other = shards() == 1 ? 61 : world.partition_on((owner + 1) % shards());
+    const std::int32_t beside = stalled == 63 ? 62 : 63;
+    for (const std::int32_t partition : {stalled, other, beside}) world.produce(partition);
+    stall_next_write(world, stalled);
+    const std::int64_t before_ns = world.world.now_ns();
+    const auto sent = world.send({stalled, other, beside, 64}, 500);
+    world.world.run_for(kSecond);
+    ASSERT_TRUE(sent->answers);
+    EXPECT_GE(sent->ended_ns - before_ns, 500 * kMillisecond);
+    EXPECT_LT(sent->ended_ns - before_ns, 520 * kMillisecond);
+    EXPECT_EQ(sent->answers->at(0).error, ApiErrc::request_timed_out);
+    EXPECT_EQ(sent->answers->at(0).base_offset, kNoOffset);
+    EXPECT_EQ(sent->answers->at(1).base_offset, 1);
+    EXPECT_EQ(sent->answers->at(2).error, ApiErrc::none);
+    EXPECT_EQ(sent->answers->at(2).base_offset, 1);
+    EXPECT_EQ(sent->answers->at(3).error, ApiErrc::unknown_topic_or_partition);
+    EXPECT_FALSE(sent->memory.expired());
+    world.world.run_for(10 * kSecond);
+    EXPECT_TRUE(sent->memory.expired());
+    EXPECT_EQ(world.produce(stalled).base_offset, 2);
+    EXPECT_FALSE(world.fetch(world.fetch_of({{stalled, 1}})).at(0).records.empty());
+  }
+}
+
+// A batch that takes long to check holds up nothing but its own partition, and what comes behind it
+// there stays behind it.
+TEST_P(SingleReplicator, ALongCheckHoldsUpItsPartitionOnly) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(64));
+  world.log_config.max_message_bytes = 64 << 20;
+  struct Answered {
+    std::int64_t base_offset = -1;
+    int place = 0;
+  };
+  struct Work {
+    static engine::Task<void> run(ReplicatorWorld& world, std::int32_t partition,
+                                  std::vector<std::byte> batch, Answered& answered, int& count) {
+      const ProduceAnswer answer = co_await world.append(partition, std::move(batch));
+      EXPECT_EQ(answer.error, ApiErrc::none) << answer.message;
+      answered.base_offset = answer.base_offset;
+      answered.place = ++count;
+    }
+  };
+  const std::string zeros(64 << 20, '\0');
+  engine::log::BatchBuilder builder(engine::log::Codec::zstd);
+  builder.add(1'000, std::nullopt, std::as_bytes(std::span(zeros)));
+  const std::vector<std::byte> bomb = builder.build();
+  const std::int32_t beside = world.partition_on(0, 32);
+  const auto begin = [&](std::int32_t partition, std::vector<std::byte> batch, Answered& answered,
+                         int& count) {
+    world.home().spawn(Work::run(world, partition, std::move(batch), answered, count));
+  };
+  // More bombs at once than may be under way, all on one shard.
+  std::vector<std::int32_t> bombed;
+  for (std::int32_t i = beside + 1; bombed.size() < 4; ++i) {
+    if (world.store->owner(world.key(i)) == 0) bombed.push_back(i);
+  }
+  std::vector<Answered> first(4);
+  std::vector<Answered> behind(4);
+  Answered healthy;
+  int count = 0;
+  for (std::size_t i = 0; i < 4; ++i) begin(bombed[i], bomb, first[i], count);
+  for (std::size_t i = 0; i < 4; ++i) begin(bombed[i], ReplicatorWorld::batch(3), behind[i], count);
+  begin(beside, ReplicatorWorld::batch(1), healthy, count);
+  world.world.run_for(5 * kSecond);
+  EXPECT_EQ(count, 9);
+  EXPECT_EQ(healthy.place, 1);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(first[i].base_offset, 0);
+    EXPECT_EQ(behind[i].base_offset, 1);
+    EXPECT_LT(first[i].place, behind[i].place);
+  }
+}
+
+// Kafka does not count the leader's own write against the limit, so 0 is no refusal.
+TEST_P(SingleReplicator, ATimeLimitOfNothingIsNone) {
+  for (const std::int32_t timeout_ms : {0, -1}) {
+    ReplicatorWorld world(shards());
+    ASSERT_TRUE(world.set_topic(1));
+    world.produce(0);
+    stall_next_write(world, 0);
+    const auto sent = world.send({0}, timeout_ms);
+    world.world.run_for(5 * kSecond);
+    ASSERT_FALSE(sent->answers);
+    world.world.run_for(6 * kSecond);
+    ASSERT_TRUE(sent->answers);
+    EXPECT_EQ(sent->answers->at(0).error, ApiErrc::none);
+  }
+}
+
+// A stop waits for what goes on behind its answer.
+TEST_P(SingleReplicator, AStopWaitsForLateAppends) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1));
+  world.produce(0);
+  stall_next_write(world, 0);
+  const auto sent = world.send({0}, 10, last());
+  world.world.run_for(kSecond);
+  ASSERT_TRUE(sent->answers);
+  EXPECT_FALSE(sent->memory.expired());
+  world.world.run_task(world.home(), world.replicator->stop());
+  EXPECT_TRUE(sent->memory.expired());
+}
+
+// Requests that were answered and not ended are bounded: beyond, answers wait.
+TEST_P(SingleReplicator, LateAppendsAreBounded) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1));
+  world.produce(0);
+  stall_next_write(world, 0);
+  std::vector<std::unique_ptr<ReplicatorWorld::Sent>> sent;
+  for (int i = 0; i < 5'000; ++i) sent.push_back(world.send({0}, 10));
+  world.world.run_for(kSecond);
+  const auto answered = [&] {
+    return std::count_if(sent.begin(), sent.end(), [](const auto& one) { return !!one->answers; });
+  };
+  EXPECT_EQ(answered(), 4096);
+  world.world.run_for(11 * kSecond);
+  EXPECT_EQ(answered(), 5'000);
+  EXPECT_EQ(sent.back()->answers->at(0).error, ApiErrc::none);
+}
+
 TEST_P(SingleReplicator, DeletionEndsLongPollsAndRefusesProduce) {
   ReplicatorWorld world(shards());
   ASSERT_TRUE(world.set_topic(12));

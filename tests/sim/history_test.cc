@@ -158,16 +158,12 @@ TEST(SimHistory, FindsALogStartNobodyAskedFor) {
   EXPECT_THAT(history.violations(), ElementsAre(StartsWith("H1")));
 }
 
-TEST(SimHistory, OnlyAnAnsweredDeletionOutlivesACrash) {
+TEST(SimHistory, FindsALogStartThatMovesBack) {
   History history = three_sent();
   history.deleting_below("p", 2);
-  history.start_moved("p", {}, 1);
   history.told_start("p", {}, 2);
-  history.crashed();
-  history.told_start("p", history.floors("p"), 1);
   EXPECT_THAT(history.violations(), IsEmpty());
-  history.crashed();
-  history.told_start("p", history.floors("p"), 0);
+  history.told_start("p", history.floors("p"), 1);
   EXPECT_THAT(history.violations(), ElementsAre(StartsWith("H6")));
 }
 

@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "engine/io/runtime.h"
+#include "engine/log/meta_properties.h"
 #include "plugins/broker/commands/commands.h"
 #include "plugins/broker/commands/options.h"
 #include "plugins/broker/commands/stop_signals.h"
@@ -61,6 +64,30 @@ int make_data_dir(const std::string& path) {
                                      "owner");
   }
   return 0;
+}
+
+/// The node id of a directory that was served before, by Kafka or by us; nothing where that cannot
+/// be told, and then the store says what is wrong with it.
+std::optional<std::int32_t> find_node_id(const std::string& data_dir) {
+  std::ifstream file(data_dir + "/meta.properties", std::ios::binary);
+  if (!file) return std::nullopt;
+  std::string text(std::size_t{64} << 10, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  const auto properties = engine::log::parse_meta_properties(text);
+  return properties ? properties->node_id : std::nullopt;
+}
+
+/// The configuration with the directory's own node id where the user named none: a broker is who
+/// its data says it is.
+std::expected<Config, int> with_node_id_of(const std::string& data_dir, Config config,
+                                           ConfigOptions options) {
+  const BrokerSettings& settings = config.settings();
+  if (settings.is_set("node.id") || settings.is_set("broker.id")) return config;
+  const std::optional<std::int32_t> found = find_node_id(data_dir);
+  if (!found || *found == settings.node_id()) return config;
+  options.sets.push_back("node.id=" + std::to_string(*found));
+  return load_config(options);
 }
 
 engine::io::RuntimeOptions runtime_options(const Config& config, const std::string& data_dir,
@@ -157,12 +184,14 @@ int serve_with(const Config& config, const std::string& data_dir, Runtime& runti
 
 int serve(const ServeOptions& options) {
   StopSignals signals;
-  const auto config = load_config(options.config);
+  auto config = load_config(options.config);
   if (!config) return config.error();
   const std::vector<std::string> dirs = config->settings().data_dirs();
   const std::string data_dir = dirs.empty() ? std::string{} : dirs.front();
   const int dir_problem = make_data_dir(data_dir);
   if (dir_problem != 0) return dir_problem;
+  config = with_node_id_of(data_dir, *std::move(config), options.config);
+  if (!config) return config.error();
   ConsoleLogger logger(options.verbose ? LogLevel::debug : LogLevel::info);
   Result<std::unique_ptr<Runtime>> runtime =
       Runtime::start(runtime_options(*config, data_dir, logger));

@@ -143,7 +143,7 @@ class Describer {
       // The cluster's default shows what was set there, and nothing else.
       if (defaults && !view_.broker_defaults.contains(std::string(definition->name))) continue;
       result.configs.push_back(
-          describe(*definition, effective_broker_setting(*definition, layers(nullptr)),
+          describe(*definition, shown_broker_setting(*definition, layers(nullptr)),
                    definition->name, definition->update == SettingUpdate::read_only, request_));
     }
   }

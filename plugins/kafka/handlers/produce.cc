@@ -110,6 +110,7 @@ Task<Answered<ProduceResponse>> handle_produce(RequestContext& context, ProduceR
   ProduceCall call;
   call.acks = static_cast<Acks>(acks_legal ? request.acks : -1);
   call.timeout_ms = request.timeout_ms;
+  call.memory = context.keep_frame();
   call.zstd_allowed = context.version() >= kFirstZstdVersion;
   std::vector<Place> places;
   response.responses.reserve(request.topic_data.size());

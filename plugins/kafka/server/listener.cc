@@ -178,4 +178,17 @@ Task<void> Listener::stop(std::int64_t deadline_ns) {
   co_await handed_over_->close();  // what runs here for each connection has ended too
 }
 
+Task<void> Listener::take_memory_on(std::uint32_t index) {
+  engine::io::Semaphore& memory = by_shard_[index]->request_memory;
+  co_await memory.take(limits_.request_memory_bytes);
+  memory.give(limits_.request_memory_bytes);
+}
+
+Task<void> Listener::wait_for_memory() {
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto work = [&, i] { return take_memory_on(i); };
+    co_await call_on(shards_.at(0), shards_.at(i), work);
+  }
+}
+
 }  // namespace keelson::kafka

@@ -36,6 +36,9 @@ class Listener {
   /// Accepts no more; connections answer what they have read until `deadline_ns`, then are cut.
   /// Afterwards no connection is left. Shard 0. Idempotent.
   [[nodiscard]] engine::Task<void> stop(std::int64_t deadline_ns);
+  /// After stop(), before the destructor: waits for the memory of requests that go on behind their
+  /// answer. Shard 0.
+  [[nodiscard]] engine::Task<void> wait_for_memory();
 
  private:
   struct ShardConnections;  // one shard's; its thread only
@@ -47,6 +50,7 @@ class Listener {
   engine::Task<void> sweep_idle(std::uint32_t shard);
   engine::Task<void> close_on(std::uint32_t shard, bool at_once);
   engine::Task<void> drain_on(std::uint32_t shard, std::int64_t deadline_ns);
+  engine::Task<void> take_memory_on(std::uint32_t shard);
 
   engine::io::ShardGroup& shards_;
   RequestHandler& handler_;

@@ -77,7 +77,7 @@ BrokerId BrokerSettings::node_id() const {
 }
 
 std::vector<std::string> BrokerSettings::data_dirs() const {
-  return is_set("log.dirs") ? get_list("log.dirs") : read_list(get_string("log.dir"));
+  return is_set("log.dirs") ? get_list("log.dirs") : get_list("log.dir");
 }
 
 std::vector<std::string> BrokerSettings::without_effect() const {

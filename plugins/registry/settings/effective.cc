@@ -159,6 +159,29 @@ EffectiveSetting effective_broker_setting(const SettingDef& definition,
   return search.finish();
 }
 
+EffectiveSetting shown_broker_setting(const SettingDef& definition, const SettingLayers& layers) {
+  EffectiveSetting shown = effective_broker_setting(definition, layers);
+  if (definition.name == "broker.id" && layers.fixed != nullptr) {
+    const std::string number = std::to_string(layers.fixed->node_id());
+    if (shown.source != SettingSource::static_broker) {
+      shown.candidates.insert(shown.candidates.begin(),
+                              {"broker.id", number, SettingSource::static_broker});
+      shown.source = SettingSource::static_broker;
+    }
+    shown.value = number;
+    return shown;
+  }
+  if (definition.is_sensitive()) return shown;
+  const auto own = std::ranges::find(shown.candidates, definition.name, &SettingCandidate::name);
+  if (own != shown.candidates.end()) {
+    shown.value = own->value;
+  } else {
+    shown.value.reset();
+    if (definition.default_text != nullptr) shown.value = definition.default_text;
+  }
+  return shown;
+}
+
 EffectiveSetting effective_group_setting(const SettingDef& definition,
                                          const SettingLayers& layers) {
   Search search(definition, layers);

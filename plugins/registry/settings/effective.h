@@ -56,6 +56,10 @@ SettingLayers setting_layers(const ClusterView& view, BrokerId self, const Broke
 EffectiveSetting effective_topic_setting(const SettingDef& definition, const SettingLayers& layers);
 EffectiveSetting effective_broker_setting(const SettingDef& definition,
                                           const SettingLayers& layers);
+/// The same as DescribeConfigs shows it: the value is what was set under that very name, and
+/// log.retention.ms is null where only log.retention.hours speaks; broker.id is the broker's number
+/// under whatever name that was given.
+EffectiveSetting shown_broker_setting(const SettingDef& definition, const SettingLayers& layers);
 EffectiveSetting effective_group_setting(const SettingDef& definition, const SettingLayers& layers);
 
 /// Value of a setting that has one, as a number. `name` must be in the table (asserted).

@@ -7,11 +7,11 @@ using namespace settings_tables;
 namespace {
 
 constexpr SettingDef kGroupSettings[] = {
-    {"consumer.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kInForce,
+    {"consumer.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kNoEffect,
      "Least time between two assignments of this group."},
-    {"consumer.heartbeat.interval.ms", kInt, "5000", 1, kMax, "", kClusterWide, kInForce,
+    {"consumer.heartbeat.interval.ms", kInt, "5000", 1, kMax, "", kClusterWide, kNoEffect,
      "Time between heartbeats of this group's members."},
-    {"consumer.session.timeout.ms", kInt, "45000", 1, kMax, "", kClusterWide, kInForce,
+    {"consumer.session.timeout.ms", kInt, "45000", 1, kMax, "", kClusterWide, kNoEffect,
      "Session time-out of this group's members."},
     {"share.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kNoEffect,
      "Least time between two assignments of this group."},
@@ -32,15 +32,15 @@ constexpr SettingDef kGroupSettings[] = {
      "Whether a consumer may extend the lock of a record."},
     {"share.session.timeout.ms", kInt, "45000", 1, kMax, "", kClusterWide, kNoEffect,
      "Session time-out of this group's members."},
-    {"streams.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kInForce,
+    {"streams.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kNoEffect,
      "Least time between two assignments of this group."},
-    {"streams.heartbeat.interval.ms", kInt, "5000", 1, kMax, "", kClusterWide, kInForce,
+    {"streams.heartbeat.interval.ms", kInt, "5000", 1, kMax, "", kClusterWide, kNoEffect,
      "Time between heartbeats of this group's members."},
-    {"streams.initial.rebalance.delay.ms", kInt, "3000", 0, kMax, "", kClusterWide, kInForce,
+    {"streams.initial.rebalance.delay.ms", kInt, "3000", 0, kMax, "", kClusterWide, kNoEffect,
      "Wait for more members before this group's first assignment."},
     {"streams.num.standby.replicas", kInt, "0", 0, kMax, "", kClusterWide, kInForce,
      "Standby copies of this group's state."},
-    {"streams.session.timeout.ms", kInt, "45000", 1, kMax, "", kClusterWide, kInForce,
+    {"streams.session.timeout.ms", kInt, "45000", 1, kMax, "", kClusterWide, kNoEffect,
      "Session time-out of this group's members."},
 };
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <random>
+#include <utility>
 
 #include "engine/log/compression.h"
 #include "engine/log/record_reader.h"
@@ -429,6 +431,84 @@ TEST(BatchValidation, StreamsBombsThatAreTrueRecords) {
   EXPECT_EQ(refusal(bomb(Codec::gzip, 300 << 20), config), std::nullopt);
   EXPECT_EQ(refusal(bomb(Codec::lz4, 200 << 20), config), std::nullopt);
   EXPECT_EQ(refusal(bomb(Codec::zstd, 1 << 30), config), std::nullopt);
+}
+
+/// The verdict in steps of `plain_bytes`, and how many there were.
+std::pair<Validated, int> in_steps(Batch& batch, const LogConfig& config,
+                                   std::uint64_t plain_bytes) {
+  BatchValidation validation(batch, config, kNow, BatchOrigin::client);
+  int steps = 1;
+  while (!validation.step(plain_bytes)) ++steps;
+  return {validation.take(), steps};
+}
+
+/// Records of every shape, as they lie in a batch: small and large fields, many headers.
+Batch varied_records(Codec codec) {
+  BatchBuilder builder(codec);
+  std::mt19937_64 random(7);
+  for (int index = 0; index < 60; ++index) {
+    const std::string key(random() % 20 == 0 ? 150'000 : random() % 50, 'k');
+    const std::string value(random() % 10 == 0 ? 200'000 : random() % 50, 'v');
+    const RecordHeader header{bytes_of("name"), bytes_of(key)};
+    const std::vector<RecordHeader> headers(random() % 8 == 0 ? 2'000 : random() % 3,
+                                            RecordHeader{header.key, std::nullopt});
+    builder.add(kNow + index, bytes_of(key), bytes_of(value), headers);
+  }
+  return builder.build();
+}
+
+// However it is cut into steps, the verdict is that of one pass, and no step does much.
+TEST(BatchValidation, StepsComeToTheVerdictOfOnePass) {
+  LogConfig config;
+  config.max_message_bytes = 64 << 20;
+  for (const Codec codec : kAllCodecs) {
+    if (codec == Codec::none) continue;
+    const Batch whole = varied_records(codec);
+    const Batch plain = varied_records(Codec::none);
+    const std::size_t plain_bytes = plain.size() - kBatchHeaderBytes;
+    ASSERT_GT(plain_bytes, 1u << 20);
+    for (const std::uint64_t step : {1u, 1'000u, 100'000u, 1u << 30}) {
+      SCOPED_TRACE(testing::Message() << "codec " << int(codec) << " step " << step);
+      Batch batch = whole;
+      auto [verdict, steps] = in_steps(batch, config, step);
+      EXPECT_TRUE(verdict.has_value()) << verdict.error().message;
+      EXPECT_EQ(batch, whole);
+      if (codec == Codec::snappy) continue;  // a block comes whole
+      if (step == 100'000) EXPECT_GE(steps, static_cast<int>(plain_bytes / 250'000));
+      if (step == 1u << 30) EXPECT_EQ(steps, 1);
+
+      // The same with its stream cut, with a false max timestamp, and for a topic with another
+      // codec.
+      Batch cut = with_records(
+          whole, Bytes(whole).subspan(kBatchHeaderBytes, (whole.size() - kBatchHeaderBytes) / 2));
+      EXPECT_EQ(in_steps(cut, config, step).first.error().error.code, Errc::invalid_record);
+      poke(batch, 35, std::int64_t{1});
+      EXPECT_EQ(in_steps(batch, config, step).first->header.max_timestamp, kNow + 59);
+      LogConfig other = config;
+      other.keep_producer_codec = false;
+      other.codec = Codec::none;
+      auto [recoded, recode_steps] = in_steps(batch, other, step);
+      ASSERT_TRUE(recoded.has_value());
+      EXPECT_EQ(recoded->recoded, plain);
+      if (step == 100'000) EXPECT_GE(recode_steps, steps * 2);
+    }
+  }
+}
+
+// One record of any size and one of many headers are left in the middle, too.
+TEST(BatchValidation, NoStepOfABombIsLarge) {
+  LogConfig config;
+  Batch one = bomb(Codec::gzip, 64 << 20);
+  auto [verdict, steps] = in_steps(one, config, 1 << 20);
+  EXPECT_TRUE(verdict.has_value());
+  EXPECT_GE(steps, 60);
+
+  BatchBuilder builder(Codec::zstd);
+  const std::vector<RecordHeader> headers(1 << 20, RecordHeader{bytes_of("h"), std::nullopt});
+  Batch many = builder.add(kNow, std::nullopt, std::nullopt, headers).build();
+  auto [verdict_of_many, steps_of_many] = in_steps(many, config, 1 << 16);
+  EXPECT_TRUE(verdict_of_many.has_value());
+  EXPECT_GE(steps_of_many, 20);
 }
 
 TEST(BatchValidation, ABombThatMustBeStoredPlainIsTooLarge) {

@@ -198,6 +198,70 @@ INSTANTIATE_TEST_SUITE_P(Durabilities, CrashTest,
                            return parameter.param == Durability::durable ? "durable" : "relaxed";
                          });
 
+/// Moves the start on and on, and notes every start that a reader could be told of. `told` and
+/// `moves` outlive the process.
+Task<void> move_the_start(io::Shard& shard, LogConfig config, std::int64_t& told, int& moves) {
+  struct Watch {
+    static Task<void> starts(io::Shard& shard, const Log& log, std::int64_t& told) {
+      while (true) {
+        told = std::max(told, log.log_start_offset().value());
+        co_await shard.sleep_until(shard.clock().now_ns() + 5'000);
+      }
+    }
+  };
+  const Result<Opened> opened = co_await open_log(shard, config);
+  EXPECT_TRUE(opened.has_value());
+  Log& log = *opened->log;
+  shard.spawn(Watch::starts(shard, log, told));
+  while (true) {
+    for (int i = 0; i < 6; ++i) {
+      std::vector<std::byte> batch = make_batch(std::string(5'000, 'x'));
+      const Result<AppendResult> appended = co_await log.append(batch, kEpoch);
+      EXPECT_TRUE(appended.has_value());
+    }
+    const Offset start = log.log_start_offset();
+    if (moves % 2 == 0) {
+      const Result<void> moved = co_await log.advance_start(start + 1 + moves % 4);
+      EXPECT_TRUE(moved.has_value());
+    } else {
+      const Result<std::size_t> dropped = co_await log.apply_retention();
+      EXPECT_TRUE(dropped.has_value());
+    }
+    if (log.log_start_offset() > start) ++moves;
+  }
+}
+
+// A start that a reader could see stays: it was durable before it was visible.
+TEST(LogStart, NoPowerCutTakesAToldStartBack) {
+  LogConfig config = small_segments();
+  config.retention_bytes = 30'000;
+  int moves = 0;
+  for (std::uint64_t seed = 1; seed <= 80; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    io::SimWorld world(seed);
+    world.set_logger(test_logger);
+    io::SimNode& node = world.start_node("n");
+    std::int64_t told = 0;
+    for (int round = 0; round < 3; ++round) {
+      node.shard().spawn(move_the_start(node.shard(), config, told, moves));
+      world.run_for(static_cast<std::int64_t>(world.rng().next() % (20 * kMillisecond)));
+      world.power_cut(node);
+      world.restart_node(node);
+      const std::int64_t start =
+          world.run_task(node.shard(), [](io::Shard& shard, LogConfig with) -> Task<std::int64_t> {
+            const Result<Opened> log = co_await open_log(shard, with);
+            EXPECT_TRUE(log.has_value());
+            const std::int64_t found = log->log->log_start_offset().value();
+            const Result<void> closed = co_await log->log->close();
+            EXPECT_TRUE(closed.has_value());
+            co_return found;
+          }(node.shard(), config));
+      ASSERT_GE(start, told);
+    }
+  }
+  EXPECT_GT(moves, 100);
+}
+
 // Whatever single operation fails, nothing acknowledged is lost and nothing is made up.
 TEST(LogFaults, EachFailingOperationIsSurvived) {
   for (std::uint64_t nth = 1;; ++nth) {

@@ -296,9 +296,55 @@ class CliTest(unittest.TestCase):
         foreign = self.dir / "foreign"
         foreign.mkdir()
         (foreign / "letter.txt").write_text("text")
-        self.fails(1, "not a broker's", "serve", "--data", foreign, "--listen", "127.0.0.1:0")
+        done = self.fails(1, "not a broker's", "serve", "--data", foreign, "--listen",
+                          "127.0.0.1:0")
+        self.assertEqual(done.stderr.count("not a broker's"), 1, done.stderr)
         self.assertEqual(os.listdir(foreign), ["letter.txt"])
         self.assertEqual((foreign / "letter.txt").read_text(), "text")
+
+    def test_strays_of_kafka_are_taken_back_where_they_prove_what_they_are(self):
+        with Broker(self.data).wait_until_listening() as broker:
+            for topic in ("orders", "doubted"):
+                self.assertEqual(self.topic(broker, "create", topic).returncode, 0)
+                self.assertEqual(produce(broker.port, topic, [b"first"]), 0)
+            self.assertEqual(broker.end()[0], 0)
+        strays = {topic: self.data / f"{topic}-0.{'0123456789abcdef' * 2}-stray"
+                  for topic in ("orders", "doubted")}
+        for topic, stray in strays.items():
+            (self.data / f"{topic}-0").rename(stray)
+        metadata = strays["doubted"] / "partition.metadata"
+        metadata.write_text("version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw")
+        with Broker(self.data).wait_until_listening() as broker:
+            self.assertEqual(produce(broker.port, "orders", [b"second"]), 0)
+            self.assertNotEqual(produce(broker.port, "doubted", [b"second"]), 0)
+            code, log = broker.end()
+            self.assertEqual(code, 0)
+        self.assertRegex(log, r"put orders-0 aside as orders-0\.\S+-stray: taken back")
+        self.assertRegex(log, r"doubted-0\.\S+-stray holds a partition .* do not agree")
+        self.assertTrue(metadata.exists())
+        shown = keelson("log", "dump", self.data / "orders-0", "--records").stdout
+        self.assertIn("first", shown)
+        self.assertIn("second", shown)
+
+    def test_a_directory_says_who_its_broker_is(self):
+        self.data.mkdir()
+        meta = self.data / "meta.properties"
+        kafkas = "version=1\nnode.id=3\ncluster.id=abcdefghijklmnopqrstuv\n" \
+                 "directory.id=hAABAgMEBQYHCAkKCwwNDg\n"
+        meta.write_text(kafkas)
+        serve = ("serve", "--data", self.data, "--listen", "127.0.0.1:0")
+        for text, arguments in (("--adopt", ()), ("belongs to broker 3", ("--adopt", "--set",
+                                                                          "node.id=1"))):
+            self.fails(1, text, *serve, *arguments)
+            self.assertEqual(os.listdir(self.data), ["meta.properties"])
+            self.assertEqual(meta.read_text(), kafkas)
+        for arguments in (("--adopt",), (), ("--set", "node.id=3")):
+            with Broker(self.data, *arguments).wait_until_listening() as broker:
+                self.assertEqual(self.topic(broker, "create", "t" + "x" * len(arguments))
+                                 .returncode, 0)
+                self.assertEqual(broker.end()[0], 0)
+        self.fails(1, "belongs to broker 3", *serve, "--set", "broker.id=1")
+        self.assertIn("node.id=3", meta.read_text())
 
     def test_configuration_that_cannot_be(self):
         base = ("serve", "--data", self.data)

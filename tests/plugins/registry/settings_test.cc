@@ -248,6 +248,47 @@ TEST(EffectiveSetting, BrokerAndGroup) {
             std::nullopt);
 }
 
+// What Kafka 4.3.1 answers to DescribeConfigs of a broker.
+TEST(EffectiveSetting, ABrokerShowsWhatWasSetUnderEachName) {
+  const auto shown = [](const char* name, const Settings& set) {
+    const BrokerSettings fixed = *BrokerSettings::make(set);
+    return shown_broker_setting(*find_broker_setting(name), {.fixed = &fixed});
+  };
+  for (const char* const name : {"log.retention.ms", "log.roll.ms", "log.roll.jitter.ms",
+                                 "log.flush.interval.ms", "log.retention.minutes"}) {
+    EXPECT_EQ(shown(name, {}).value, std::nullopt) << name;
+  }
+  EXPECT_EQ(shown("log.retention.hours", {}).value, "168");
+  EXPECT_EQ(shown("log.retention.ms", {{"log.retention.hours", "1"}}).value, std::nullopt);
+  EXPECT_EQ(shown("log.retention.ms", {{"log.retention.ms", "5"}}).value, "5");
+
+  const EffectiveSetting id = shown("broker.id", {{"node.id", "7"}});
+  EXPECT_EQ(id.value, "7");
+  EXPECT_EQ(id.source, SettingSource::static_broker);
+  ASSERT_EQ(id.candidates.size(), 2u);
+  EXPECT_EQ(id.candidates[0].value, "7");
+  EXPECT_EQ(id.candidates[1].value, "-1");
+  EXPECT_EQ(shown("broker.id", {{"broker.id", "7"}}).value, "7");
+}
+
+// Nobody reads these: they may not claim to do anything.
+TEST(SettingTables, WhatNothingReadsHasNoEffect) {
+  for (const char* const name :
+       {"group.consumer.session.timeout.ms", "group.streams.max.size", "request.timeout.ms",
+        "transaction.state.log.num.partitions", "transactional.id.expiration.ms",
+        "listener.security.protocol.map", "socket.send.buffer.bytes"}) {
+    EXPECT_EQ(find_broker_setting(name)->effect, SettingEffect::accepted_without_effect) << name;
+  }
+  EXPECT_EQ(find_group_setting("consumer.session.timeout.ms")->effect,
+            SettingEffect::accepted_without_effect);
+  for (const char* const name :
+       {"offsets.load.buffer.size", "log.flush.offset.checkpoint.interval.ms"}) {
+    EXPECT_EQ(find_broker_setting(name)->effect, SettingEffect::in_force) << name;
+  }
+  // Read at the start only.
+  EXPECT_EQ(find_broker_setting("max.connections")->update, SettingUpdate::read_only);
+}
+
 TEST(EffectiveSetting, SecretsAreNotAmongTheCandidates) {
   const BrokerSettings fixed = *BrokerSettings::make({{"ssl.key.password", "hunter2"}});
   const EffectiveSetting found =

@@ -125,18 +125,6 @@ void History::told_start(const PartitionName& partition, Floors before, std::int
   here.floors.log_start = std::max(here.floors.log_start, log_start);
 }
 
-void History::start_moved(const PartitionName& partition, Floors before, std::int64_t log_start) {
-  told_start(partition, before, log_start);
-  std::int64_t& promised = partitions_[partition].promised_start;
-  promised = std::max(promised, log_start);
-}
-
-void History::crashed() {
-  for (auto& [name, partition] : partitions_) {
-    partition.floors.log_start = partition.promised_start;
-  }
-}
-
 bool History::check_value(const PartitionName& name, const Partition& partition,
                           const SeenRecord& record, RecordId& id) {
   const auto read = read_value(record.value);
@@ -182,7 +170,6 @@ void History::lost_power(const PartitionName& partition) {
   Partition& here = partitions_[partition];
   here.at.clear();
   here.floors = {};
-  here.promised_start = 0;
   for (auto& [id, record] : here.records) {
     record.acknowledged = false;
     record.offset = -1;

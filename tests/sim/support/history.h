@@ -63,12 +63,7 @@ class History {
   /// A reader that asked for `expected` got this record.
   void seen(const PartitionName& partition, std::int64_t expected, const SeenRecord& record);
 
-  /// DeleteRecords was answered: the start stays, whatever happens.
-  void start_moved(const PartitionName& partition, Floors before, std::int64_t log_start);
-
   // What may be taken away.
-  /// The process died: a start that nobody was promised may be lower again.
-  void crashed();
   /// DeleteRecords was asked for.
   void deleting_below(const PartitionName& partition, std::int64_t offset);
   void retention_on(const PartitionName& partition);
@@ -106,7 +101,6 @@ class History {
     std::map<std::int64_t, RecordId> at;  // what stands at an offset, for ever
     std::set<std::uint32_t> plain_producers;
     Floors floors;
-    std::int64_t promised_start = 0;
     std::int64_t deletable_below = 0;
     bool retention = false;
   };

@@ -247,7 +247,6 @@ void Scenario::heal() {
     broker_->kill();
     ++crashes_;
     world_.run_for(2 * kMillisecond);
-    load_->history.crashed();
     disk_failed_ = false;
     if (std::exchange(sync_failed_, false)) lose_relaxed();
     bring_up();

@@ -112,7 +112,6 @@ void Scenario::lose_power() {
   broker_->power_cut();
   ++crashes_;
   world_.run_for(2 * kMillisecond);  // answers that were on the wire
-  load_->history.crashed();
   lose_relaxed();
 }
 
@@ -125,7 +124,6 @@ void Scenario::end_process() {
     broker_->kill();
     ++crashes_;
     world_.run_for(2 * kMillisecond);
-    load_->history.crashed();
     if (sync_failed_) {
       // What a failed sync dropped may be gone from the cache as well.
       if (rng_.coin()) broker_->node().disk().drop_cache();
@@ -152,7 +150,6 @@ void Scenario::bring_up() {
       say("kill -9 in the start");
       broker_->kill();
       ++crashes_;
-      load_->history.crashed();
     }
   }
   const std::int64_t begun_ns = now_ns();

@@ -107,7 +107,7 @@ Task<void> delete_records(Workload& load, Topic topic, std::int32_t partition,
   if (answer && !topic->deleting) {
     const auto& done = answer->topics.at(0).partitions.at(0);
     if (done.error_code == 0) {
-      load.history.start_moved(name, before, done.low_watermark);
+      load.history.told_start(name, before, done.low_watermark);
       if (done.low_watermark < offset) {
         load.history.violation(
             concat("DeleteRecords of ", name, " to ", offset, " left ", done.low_watermark));
