@@ -17,6 +17,8 @@ constexpr std::size_t kPiecesMax = 64;
 constexpr std::uint64_t kStepBytesMin = std::uint64_t{64} << 10;
 constexpr std::uint64_t kStepBytesMax = std::uint64_t{16} << 20;
 constexpr std::int64_t kSpaceRetryMs = 500;
+// Zeros are as many bytes again as the records: one write at a time held a fast log to 0.8 GB/s.
+constexpr std::size_t kZeroWritesAtOnce = 4;
 
 Error error_of(std::int64_t result) {
   const int sys_errno = static_cast<int>(-result);
@@ -308,6 +310,30 @@ Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t ta
   wake_.notify();
 }
 
+namespace {
+
+/// A stretch of a segment that several tasks fill, piece by piece.
+struct Zeroing {
+  Segment& segment;
+  Bytes zeros;
+  std::uint64_t next_bytes;
+  std::uint64_t end_bytes;
+  Result<void> outcome;
+};
+
+Task<void> write_zeros(Zeroing& zeroing) {
+  while (zeroing.next_bytes < zeroing.end_bytes && zeroing.outcome) {
+    const std::uint64_t at = zeroing.next_bytes;
+    const Bytes piece =
+        zeroing.zeros.first(std::min<std::uint64_t>(zeroing.zeros.size(), zeroing.end_bytes - at));
+    zeroing.next_bytes += piece.size();
+    const Result<void> written = co_await zeroing.segment.writer.write_at(at, piece);
+    if (!written) zeroing.outcome = written;
+  }
+}
+
+}  // namespace
+
 /// Zeros from the prepared end to `target_bytes`, then one fdatasync for all of it.
 Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
                                            std::uint64_t target_bytes) {
@@ -319,14 +345,14 @@ Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
   // The reserve is there for what was accepted already; ask it for no more than that.
   if (is_short && !waited_for) co_return fail(Errc::no_space);
   if (is_short) target_bytes = io::round_up_to_block(segment->size_bytes);
-  std::uint64_t at = segment->prepared_bytes;
-  while (at < target_bytes) {
-    const Bytes piece =
-        context_.zeros().first(std::min<std::uint64_t>(context_.zeros().size(), target_bytes - at));
-    const Result<void> written = co_await segment->writer.write_at(at, piece);
-    if (!written) co_return written;
-    at += piece.size();
-  }
+  // The size first: a write that extends a file locks all others out of it (ext4, XFS).
+  const Result<void> reserved = co_await segment->writer.allocate(target_bytes);
+  if (!reserved) co_return reserved;
+  Zeroing zeroing{*segment, context_.zeros(), segment->prepared_bytes, target_bytes, {}};
+  io::TaskGroup writes(context_.shard());
+  for (std::size_t i = 0; i < kZeroWritesAtOnce; ++i) writes.start(write_zeros(zeroing));
+  co_await writes.wait();
+  if (!zeroing.outcome) co_return zeroing.outcome;
   const Result<void> synced = co_await segment->writer.sync_data();
   if (!synced) co_return synced;
   segment->prepared_bytes = target_bytes;

@@ -1,0 +1,145 @@
+// bench/storage/append_load.cc: appends to logs of the engine alone; prints one line of JSON.
+//
+//   append_load --dir DIR --size BYTES --depth N --logs N --bytes TOTAL [--relaxed] [--backend B]
+//
+// One shard. `depth` appends are under way at any time, spread over the logs; each is a batch of
+// `size` bytes. Space is prepared as in the broker, within the measured time.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/load/histogram.h"
+#include "engine/io/runtime.h"
+#include "engine/io/sync.h"
+#include "engine/log/batch_builder.h"
+#include "engine/log/log.h"
+#include "engine/log/log_context.h"
+
+namespace keelson::bench {
+namespace {
+
+using engine::Task;
+using engine::io::Shard;
+using engine::log::Log;
+
+struct Options {
+  std::string dir;
+  std::size_t size = 4096;
+  std::size_t depth = 1;
+  std::size_t logs = 1;
+  std::uint64_t bytes = 0;
+  bool relaxed = false;
+  std::string backend = "auto";
+};
+
+[[noreturn]] void die(const std::string& why) {
+  std::fprintf(stderr, "append_load: %s\n", why.c_str());
+  std::exit(1);
+}
+
+template <class T>
+T must(engine::Result<T> result, const char* what) {
+  if (!result) {
+    die(std::string(what) + ": " + std::string(engine::to_string(result.error().code)) +
+        ", errno " + std::to_string(result.error().sys_errno));
+  }
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+/// A batch of one record, `size` bytes in all.
+std::vector<std::byte> make_batch(std::size_t size) {
+  std::size_t value_bytes = size > 100 ? size - 100 : 1;
+  while (true) {
+    std::vector<std::byte> value(value_bytes);
+    for (std::size_t i = 0; i < value.size(); ++i) value[i] = static_cast<std::byte>(i * 131);
+    engine::log::BatchBuilder builder;
+    builder.add(1, std::nullopt, value);
+    std::vector<std::byte> batch = builder.build();
+    if (batch.size() >= size) return batch;
+    value_bytes += size - batch.size();
+  }
+}
+
+struct Run {
+  Shard& shard;
+  std::uint64_t left;  // appends not begun yet
+  Histogram latency;
+  std::uint64_t done = 0;
+};
+
+Task<void> append_until_done(Run& run, Log& log, std::vector<std::byte> batch) {
+  while (run.left > 0) {
+    --run.left;
+    const std::int64_t begun_ns = run.shard.clock().now_ns();
+    must(co_await log.append(batch, engine::LeaderEpoch{0}), "append");
+    run.latency.add(run.shard.clock().now_ns() - begun_ns);
+    ++run.done;
+  }
+}
+
+Task<int> measure(Shard& shard, const Options& options) {
+  engine::log::LogContext context(shard, {});
+  engine::log::LogConfig config;
+  if (options.relaxed) config.durability = engine::log::Durability::relaxed;
+  std::vector<std::unique_ptr<Log>> logs;
+  for (std::size_t i = 0; i < options.logs; ++i) {
+    engine::log::LogIdentity identity;
+    identity.id.bytes[15] = static_cast<std::byte>(i + 1);
+    identity.partition = static_cast<std::int32_t>(i);
+    engine::Result<std::unique_ptr<Log>> opened = co_await Log::open(
+        context, options.dir + "/bench-" + std::to_string(i), identity, config, {});
+    logs.push_back(must(std::move(opened), "open"));
+  }
+  const std::vector<std::byte> batch = make_batch(options.size);
+  // A log's first append makes its segment: not what is measured.
+  for (const std::unique_ptr<Log>& log : logs) {
+    std::vector<std::byte> first = batch;
+    must(co_await log->append(first, engine::LeaderEpoch{0}), "append");
+  }
+  Run run{.shard = shard, .left = std::max<std::uint64_t>(1, options.bytes / batch.size())};
+  const std::int64_t start_ns = shard.clock().now_ns();
+  engine::io::TaskGroup group(shard);
+  for (std::size_t i = 0; i < std::max(options.depth, options.logs); ++i) {
+    group.start(append_until_done(run, *logs[i % logs.size()], batch));
+  }
+  co_await group.wait();
+  const double seconds = static_cast<double>(shard.clock().now_ns() - start_ns) / 1e9;
+  const double bytes = static_cast<double>(run.done * batch.size());
+  std::printf(
+      "{\"appends\": %llu, \"seconds\": %.6f, \"per_s\": %.1f, \"mb_per_s\": %.3f, "
+      "\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}\n",
+      static_cast<unsigned long long>(run.done), seconds, static_cast<double>(run.done) / seconds,
+      bytes / seconds / 1e6, static_cast<double>(run.latency.percentile(0.5)) / 1e3,
+      static_cast<double>(run.latency.percentile(0.99)) / 1e3,
+      static_cast<double>(run.latency.percentile(0.999)) / 1e3);
+  for (const std::unique_ptr<Log>& log : logs) must(co_await log->close(), "close");
+  co_return 0;
+}
+
+}  // namespace
+}  // namespace keelson::bench
+
+int main(int argc, char** argv) {
+  using namespace keelson;
+  bench::Options options;
+  CLI::App app("Appends to logs of the engine alone.");
+  app.add_option("--dir", options.dir)->required()->check(CLI::ExistingDirectory);
+  app.add_option("--size", options.size, "bytes of a batch");
+  app.add_option("--depth", options.depth, "appends under way at once")->check(CLI::PositiveNumber);
+  app.add_option("--logs", options.logs)->check(CLI::PositiveNumber);
+  app.add_option("--bytes", options.bytes, "in all")->required();
+  app.add_flag("--relaxed", options.relaxed);
+  app.add_option("--backend", options.backend)->check(CLI::IsMember({"auto", "uring", "threads"}));
+  CLI11_PARSE(app, argc, argv);
+  engine::io::RuntimeOptions runtime_options;
+  runtime_options.data_dir_for_probe = options.dir;
+  if (options.backend == "uring") runtime_options.backend = engine::io::BackendChoice::uring;
+  if (options.backend == "threads") runtime_options.backend = engine::io::BackendChoice::threads;
+  auto runtime = engine::io::Runtime::start(std::move(runtime_options));
+  if (!runtime) bench::die("the runtime does not start");
+  return (*runtime)->run(0, [&] { return bench::measure((*runtime)->shard(0), options); });
+}
