@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""Runs the micro-benchmarks one after the other: `./dev bench [FILTER] [options of Google Benchmark]`.
+"""The benchmarks, by `./dev bench`.
 
-A first argument without a dash chooses the programs whose name contains it.
+    ./dev bench broker [--help]     beside Apache Kafka, in one run
+    ./dev bench storage [--help]    the engine beside fio, in one run
+    ./dev bench [FILTER] [options of Google Benchmark]    the micro-benchmarks, one after the other
+
+FILTER chooses the micro-benchmarks whose name contains it.
 """
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,7 +17,13 @@ PROGRAMS = ["io_benchmark", "records_benchmark", "requests_benchmark"]
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / "bench"
 
 
+COMPARISONS = {"broker": "broker/broker.py", "storage": "storage/storage.py"}
+
+
 def main(arguments):
+    if arguments and arguments[0] in COMPARISONS:
+        script = pathlib.Path(__file__).resolve().parent / COMPARISONS[arguments[0]]
+        os.execv(sys.executable, [sys.executable, "-B", script, *arguments[1:]])
     chosen = PROGRAMS
     if arguments and not arguments[0].startswith("-"):
         chosen = [program for program in PROGRAMS if arguments[0] in program]

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/load/histogram.h"
+#include "bench/histogram.h"
 #include "engine/io/runtime.h"
 #include "engine/io/sync.h"
 #include "engine/log/batch_builder.h"

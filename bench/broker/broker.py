@@ -22,7 +22,7 @@ from lib.broker import Broker  # noqa: E402
 from lib.options import OPTIONS  # noqa: E402
 from loads import KAFKA_JAVA, LOADS, SYSTEMS  # noqa: E402
 
-LOADER = ROOT / "build" / "release" / "bench" / "load" / "broker_load"
+LOADER = ROOT / "build" / "release" / "bench" / "broker" / "broker_load"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 LIMIT_S = 180
 

@@ -1,4 +1,4 @@
-// bench/load/histogram.h: latencies in logarithmic buckets, for percentiles.
+// bench/histogram.h: latencies in logarithmic buckets, for percentiles.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// bench/load/broker_load.cc: one load on one broker, through librdkafka; prints one line of JSON.
+// bench/broker/broker_load.cc: one load on one broker, through librdkafka; prints one line of JSON.
 //
 //   broker_load produce --brokers H:P --topic T --partitions N --size BYTES --count RECORDS
 //               [--rate RECORDS_PER_S] [--codec none] [--acks -1] [--idempotence] [--linger 5]
@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-#include "bench/load/histogram.h"
+#include "bench/histogram.h"
 
 namespace keelson::bench {
 namespace {
