@@ -69,11 +69,9 @@ EntryCursor::EntryCursor(std::shared_ptr<Segment> segment)
     : segment_(std::move(segment)),
       file_(segment_->context.shard(), segment_->path(".integrity")) {}
 
-Task<Result<void>> EntryCursor::start(std::uint64_t number, std::uint32_t seed) {
+void EntryCursor::start(std::uint64_t number, std::uint32_t seed) {
   number_ = number;
   seed_ = seed;
-  if (number < segment_->entries_in_file) co_return co_await file_.start(number, seed);
-  co_return Result<void>{};
 }
 
 Task<Result<std::optional<IntegrityEntry>>> EntryCursor::next() {
@@ -86,6 +84,8 @@ Task<Result<std::optional<IntegrityEntry>>> EntryCursor::next() {
   }
   if (!file_.started() || file_.number() != number_) {
     const Result<void> started = co_await file_.start(number_, seed_);
+    const bool erased = !started && started.error().code == Errc::not_found;
+    if (erased && !segment_->deleted) co_return fail(Errc::corrupt);
     if (!started) co_return std::unexpected(started.error());
   }
   const Result<std::optional<IntegrityEntry>> entry = co_await file_.next();

@@ -51,8 +51,10 @@ class EntryCursor {
  public:
   explicit EntryCursor(std::shared_ptr<Segment> segment);
 
-  [[nodiscard]] Task<Result<void>> start(std::uint64_t number, std::uint32_t seed);
-  /// Errors: corrupt where the file's chain is broken before its known end.
+  /// Begins at entry `number`; nothing is read yet. `seed` is the segment's.
+  void start(std::uint64_t number, std::uint32_t seed);
+  /// Errors: corrupt where the file is gone, or its chain is broken before its known end: make it
+  /// again. not_found: gone with its segment, which was dropped.
   [[nodiscard]] Task<Result<std::optional<IntegrityEntry>>> next();
   std::uint64_t number() const { return number_; }
 

@@ -2,6 +2,7 @@
 // lies where and what it must be.
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -70,6 +71,8 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
     }
     if (read_memory(segment, at, bound, limits, result.batches)) co_return std::move(result);
     Result<DiskRead> read = co_await read_disk(segment, at, bound, limits);
+    if (!read && at < start_) co_return fail(Errc::offset_out_of_range);  // dropped meanwhile
+    if (!read && read.error().code == Errc::not_found) co_return fail(Errc::io, ENOENT);
     if (!read) co_return std::unexpected(read.error());
     result.log_start_offset = start_;
     result.batches = std::move(read->batches);
@@ -134,6 +137,33 @@ Task<Result<std::shared_ptr<io::File>>> LogImpl::open_reader(SegmentPtr segment)
   co_return std::move(shared);
 }
 
+namespace {
+
+/// A read of a segment's file in pieces that are under way together.
+struct PieceRead {
+  io::File& file;
+  std::uint64_t start_bytes;
+  std::uint64_t last_bytes;  // of the file, where what is wanted ends
+  MutableBytes into;
+  std::optional<std::size_t> short_at_bytes;  // `into` is filled up to here only
+  Result<void> outcome;
+};
+
+Task<void> read_piece(PieceRead& pieces, std::size_t at) {
+  const MutableBytes piece =
+      pieces.into.subspan(at, std::min(kReadBytesMax, pieces.into.size() - at));
+  const Result<std::size_t> read =
+      co_await read_within(pieces.file, pieces.start_bytes + at, piece, pieces.last_bytes);
+  if (!read) {
+    pieces.outcome = std::unexpected(read.error());
+  } else if (*read < piece.size()) {
+    const std::size_t end = at + *read;
+    pieces.short_at_bytes = std::min(pieces.short_at_bytes.value_or(end), end);
+  }
+}
+
+}  // namespace
+
 /// Finds, by the integrity entries, the batches that answer the read, reads them and checks each.
 Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset from, Offset below,
                                                    ReadLimits limits, bool rebuilt) {
@@ -143,8 +173,7 @@ Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset fr
   std::uint64_t number = floor.batch_number;
   if (segment->scan_hint_offset == from) number = std::max(number, segment->scan_hint_number);
   EntryCursor cursor(segment);
-  const Result<void> started = co_await cursor.start(number, segment->seed);
-  if (!started) co_return std::unexpected(started.error());
+  cursor.start(number, segment->seed);
 
   const std::uint64_t bytes_max = std::min(limits.bytes_max, kDiskReadBytesMax);
   std::vector<IntegrityEntry> wanted;
@@ -190,15 +219,15 @@ Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset fr
   const Result<std::shared_ptr<io::File>> file = co_await open_reader(segment);
   if (!file) co_return std::unexpected(file.error());
   const std::shared_ptr<io::File> reader = *file;
-  std::uint64_t have = 0;
-  while (have < last - start) {
-    const std::size_t piece = std::min<std::uint64_t>(kReadBytesMax, buffer->size_bytes() - have);
-    const Result<std::size_t> read =
-        co_await read_within(*reader, start + have, buffer->bytes().subspan(have, piece), last);
-    if (!read) co_return std::unexpected(read.error());
-    have += *read;
-    if (*read < piece) break;  // the end of the file: what is missing fails its check
+  PieceRead pieces{*reader, start, last, buffer->bytes(), {}, {}};
+  io::TaskGroup reads(shard_);
+  for (std::size_t at = 0; at < buffer->size_bytes(); at += kReadBytesMax) {
+    reads.start(read_piece(pieces, at));
   }
+  co_await reads.wait();
+  if (!pieces.outcome) co_return std::unexpected(pieces.outcome.error());
+  // Where the file ends too early, what is missing fails its check.
+  const std::uint64_t have = pieces.short_at_bytes.value_or(buffer->size_bytes());
 
   std::uint64_t sound_end = first;
   for (const IntegrityEntry& entry : wanted) {

@@ -200,8 +200,7 @@ Task<Result<LogImpl::SegmentPtr>> LogImpl::cut_copy(SegmentPtr segment, Offset o
     if (!entries) co_return std::unexpected(entries.error());
   }
   EntryCursor cursor(segment);
-  const Result<void> started = co_await cursor.start(0, segment->seed);
-  if (!started) co_return std::unexpected(started.error());
+  cursor.start(0, segment->seed);
   while (true) {
     const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
     if (!entry) co_return std::unexpected(entry.error());

@@ -60,8 +60,7 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_time_in(SegmentPtr se
   if (!loaded) co_return std::unexpected(loaded.error());
   EntryCursor cursor(segment);
   const SegmentIndex::Entry floor = segment->index->floor_time(timestamp_ms);
-  const Result<void> started = co_await cursor.start(floor.batch_number, segment->seed);
-  if (!started) co_return std::unexpected(started.error());
+  cursor.start(floor.batch_number, segment->seed);
   while (true) {
     const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
     if (!entry) co_return std::unexpected(entry.error());
@@ -108,8 +107,7 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_batch_in(SegmentP
   const Result<void> loaded = co_await load_index(segment);
   if (!loaded) co_return std::unexpected(loaded.error());
   EntryCursor cursor(segment);
-  const Result<void> started = co_await cursor.start(0, segment->seed);
-  if (!started) co_return std::unexpected(started.error());
+  cursor.start(0, segment->seed);
   std::optional<TimestampOffset> best;
   while (true) {
     const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();

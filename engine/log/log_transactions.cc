@@ -245,13 +245,12 @@ Task<Result<void>> LogImpl::replay_transactions(SegmentPtr segment, ReplayRange 
                                                 Transactions& transactions,
                                                 std::vector<TransactionIndexEntry>& aborted) {
   EntryCursor cursor(segment);
-  const Result<void> started = co_await cursor.start(0, segment->seed);
-  if (!started && started.error().code == Errc::not_found) co_return Result<void>{};
-  if (!started) co_return started;
+  cursor.start(0, segment->seed);
   std::shared_ptr<io::File> reader;
   std::unique_ptr<LogScanner> scanner;
   while (true) {
     const Result<std::optional<IntegrityEntry>> entry = co_await cursor.next();
+    if (!entry && entry.error().code == Errc::not_found) co_return Result<void>{};  // dropped
     if (!entry) co_return std::unexpected(entry.error());
     if (!*entry || (*entry)->end_bytes() > segment->written_bytes()) break;
     const Offset last = segment->base_offset + (*entry)->relative_last_offset;

@@ -165,9 +165,7 @@ Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset& from) {
   const Result<void> loaded = co_await log_.load_index(segment);
   if (!loaded) co_return loaded;
   EntryCursor cursor(segment);
-  const Result<void> started =
-      co_await cursor.start(segment->index->floor(from).batch_number, segment->seed);
-  if (!started) co_return started;
+  cursor.start(segment->index->floor(from).batch_number, segment->seed);
   std::shared_ptr<io::File> reader;
   std::unique_ptr<LogScanner> scanner;
   while (true) {

@@ -193,6 +193,11 @@ TEST_F(LogBehaviour, LostIntegrityEntriesAreMadeAgainWhereverTheyAreNeeded) {
   world_.run_task(node_.shard(), look(*log));
   EXPECT_THAT(log->recovery().findings, Contains(HasSubstr("made again from the log")));
 
+  for (const std::string& name : node_.disk().files()) {
+    if (name.ends_with(".integrity")) EXPECT_TRUE(node_.disk().erase(name));
+  }
+  world_.run_task(node_.shard(), look(*log));
+
   // Producers are read from all segments where no snapshot is left.
   lose();
   for (const std::string& name : node_.disk().files()) {
