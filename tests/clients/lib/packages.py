@@ -20,14 +20,17 @@ PROGRAMS = pathlib.Path(__file__).resolve().parents[1] / "programs"
 CACHE = pathlib.Path(os.environ.get("KEELSON_CLIENT_CACHE",
                                     pathlib.Path.home() / ".cache" / "keelson-clients"))
 SET_UP_S = 600
+_UNREACHABLE = {}  # name: why, for the rest of the run
 
 
 def require(language, *programs):
     """Skips the running test, or fails it, where one of `programs` is not on the machine."""
     missing = [program for program in programs if shutil.which(program) is None]
-    if not missing:
-        return
-    text = f"{language}: no {', '.join(missing)} on this machine"
+    if missing:
+        _skip(f"{language}: no {', '.join(missing)} on this machine")
+
+
+def _skip(text):
     if os.environ.get("KEELSON_REQUIRE_CLIENTS") == "all":
         raise process.Failed(f"{text}, and KEELSON_REQUIRE_CLIENTS=all")
     print(f"SKIPPED CLIENT {text}", flush=True)
@@ -117,7 +120,11 @@ def cached_file(name, write):
 
 
 def _made(name, inputs, build):
-    """Folder that `build` filled from exactly these inputs; made once, by one process."""
+    """Folder that `build` filled from exactly these inputs; made once, by one process.
+
+    Where a registry cannot be reached the running test is skipped by name, as for a language that
+    is not on the machine.
+    """
     digest = hashlib.sha256()
     for path in inputs:
         if path.is_file() and path.stat().st_size < 1 << 20:
@@ -126,12 +133,18 @@ def _made(name, inputs, build):
     folder = CACHE / f"{name}-{digest.hexdigest()[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with _locked(name):
-        if not (folder / ".made").exists():
+        if not (folder / ".made").exists() and name not in _UNREACHABLE:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             print(f"setting up {name} client in {folder}", flush=True)
-            build(folder)
-            (folder / ".made").touch()
+            try:
+                build(folder)
+            except process.Failed as why:
+                _UNREACHABLE[name] = str(why).strip().splitlines()[-1]
+            else:
+                (folder / ".made").touch()
+    if name in _UNREACHABLE:
+        _skip(f"{name}: its packages do not come from their registry: {_UNREACHABLE[name]}")
     return folder
 
 
