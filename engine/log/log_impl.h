@@ -125,6 +125,8 @@ class LogImpl final : public Log, private CommitHost {
 
   // log_read.cc
   SegmentPtr segment_of(Offset offset) const;
+  /// Where the segment after it begins.
+  std::optional<Offset> base_behind(const Segment& segment) const;
   bool read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
                    SliceList& into) const;
   struct DiskRead {

@@ -57,6 +57,13 @@ LogImpl::SegmentPtr LogImpl::segment_of(Offset offset) const {
   return after == segments_.begin() ? segments_.front() : *std::prev(after);
 }
 
+std::optional<Offset> LogImpl::base_behind(const Segment& segment) const {
+  const auto after = std::ranges::upper_bound(
+      segments_, segment.base_offset, {}, [](const SegmentPtr& one) { return one->base_offset; });
+  if (after == segments_.end()) return std::nullopt;
+  return (*after)->base_offset;
+}
+
 Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits limits) {
   if (!gate_.enter()) co_return fail(Errc::closed);
   const io::Gate::Pass pass(gate_);
@@ -78,9 +85,11 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
     result.batches = std::move(read->batches);
     // Nothing may also mean that the limits leave no room for the batch that is there.
     if (!read->is_behind_last || segment == segments_.back()) co_return std::move(result);
-    // Nothing from `at` to the end of this segment, as compaction may leave it: go on behind.
-    const Offset next = segment->next_offset;
-    if (next <= at || next >= bound) co_return std::move(result);
+    // Nothing from `at` to the end of this segment, as compaction may leave it: go on behind; and
+    // from behind it with the next segment, which may begin later.
+    const Offset next =
+        segment->next_offset > at ? segment->next_offset : base_behind(*segment).value_or(bound);
+    if (next >= bound) co_return std::move(result);
     at = next;
   }
   co_return ReadResult{.batches = {}, .log_start_offset = start_};

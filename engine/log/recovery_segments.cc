@@ -302,6 +302,10 @@ Task<Result<void>> Recovery::adopt() {
     start_fresh(hints_.log_start_offset.value_or(Offset{0}));
     co_return Result<void>{};
   }
+  // Ours left integrity files, and offsets that are in no segment are a loss. What Kafka left never
+  // had them, and it may have compacted the topic before its policy was changed.
+  const bool ours = std::ranges::any_of(
+      names_, [](const std::string& name) { return name.ends_with(".integrity"); });
   co_await begin_transactions();
   log_.find(concat("no manifest: ", logs_.size(), " segments adopted as they are"));
   for (auto at = logs_.begin(); at != logs_.end(); ++at) {
@@ -314,7 +318,10 @@ Task<Result<void>> Recovery::adopt() {
         if (!aside) co_return aside;
         continue;
       }
-      if (base > before->next_offset && !log_.config_.cleanup_compact) {
+      if (base > before->next_offset && !log_.config_.cleanup_compact && !ours) {
+        log_.find(concat("offsets ", before->next_offset.value(), " to ", base.value() - 1,
+                         " are in no segment that Kafka left: compacted away, or lost there"));
+      } else if (base > before->next_offset && !log_.config_.cleanup_compact) {
         before->damaged.push_back(
             {before->next_offset, base, before->size_bytes, before->size_bytes});
         log_.find(concat(range_text(before->damaged.back()), " are missing"));

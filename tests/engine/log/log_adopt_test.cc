@@ -1,7 +1,10 @@
 // A directory that Kafka left in the middle of replacing segments by compacted ones.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <vector>
 
 #include "tests/engine/log/log_fixture.h"
 #include "tests/support/run_on_runtime.h"
@@ -16,15 +19,23 @@ using test::make_batch;
 class AdoptedLog : public testing::Test {
  protected:
   /// Makes a log of `batches` of one record each in `dir`, as Kafka would have left it.
-  void make_log(const std::string& dir, int batches) {
-    test::run_on_runtime([&](io::Shard& shard) { return append_all(shard, dir, batches); });
+  void make_log(const std::string& dir, int batches, LogConfig config = {}) {
+    test::run_on_runtime([&](io::Shard& shard) { return append_all(shard, dir, batches, config); });
     fs::remove(dir + "/keelson.manifest");
-    fs::remove(dir + "/" + stem + ".integrity");
+    for (const fs::path& path : files_ending(dir, ".integrity")) fs::remove(path);
   }
-  static Task<void> append_all(io::Shard& shard, std::string dir, int batches) {
+  static std::vector<fs::path> files_ending(const std::string& dir, const std::string& ending) {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(dir)) {
+      if (entry.path().extension() == ending) found.push_back(entry.path());
+    }
+    std::ranges::sort(found);
+    return found;
+  }
+  static Task<void> append_all(io::Shard& shard, std::string dir, int batches, LogConfig config) {
     LogContext context(shard, {.disk_reserve_bytes = 0});
     Result<std::unique_ptr<Log>> log =
-        co_await Log::open(context, dir, test::kIdentity, LogConfig{}, {});
+        co_await Log::open(context, dir, test::kIdentity, config, {});
     EXPECT_TRUE(log);
     for (int i = 0; i < batches; ++i) {
       std::vector<std::byte> batch = make_batch("value " + std::to_string(i));
@@ -51,6 +62,17 @@ class AdoptedLog : public testing::Test {
     co_return end;
   }
 
+  static Task<Result<std::vector<std::byte>>> read_log(io::Shard& shard, std::string dir) {
+    LogContext context(shard, {.disk_reserve_bytes = 0});
+    Result<std::unique_ptr<Log>> log =
+        co_await Log::open(context, dir, test::kIdentity, LogConfig{}, {});
+    EXPECT_TRUE(log);
+    Result<std::vector<std::byte>> all = co_await test::read_all(**log, 1'000'000);
+    const Result<void> closed = co_await (*log)->close();
+    EXPECT_TRUE(closed);
+    co_return all;
+  }
+
   test::TempDir root;
   const std::string stem = "00000000000000000000";
   const std::string dir = root / "orders-3";
@@ -75,6 +97,25 @@ TEST_F(AdoptedLog, SwapTakesThePlaceOfWhatIsThere) {
   fs::copy_file(root / "other-3/" + stem + ".log", log_file + ".swap");
   EXPECT_EQ(end_of(dir), 4);
   EXPECT_TRUE(fs::exists(log_file + ".set-aside"));  // not deleted
+}
+
+// A topic that was compacted once: Kafka reads across, so do we. Where the directory was ours, it
+// is a loss, and nobody may take it for the end of the matter.
+TEST_F(AdoptedLog, OffsetsInNoSegmentAreReadAcrossWhereKafkaLeftThem) {
+  for (const bool ours : {false, true}) {
+    const std::string where = root / (ours ? "ours-3" : "theirs-3");
+    make_log(where, 30, LogConfig{.segment_bytes = 400});
+    const std::vector<fs::path> segments = files_ending(where, ".log");
+    ASSERT_GT(segments.size(), 3u);
+    fs::remove(segments[1]);
+    if (ours) std::ofstream(segments[0].string().substr(0, where.size() + 21) + ".integrity");
+    for (int opened = 0; opened < (ours ? 1 : 2); ++opened) {
+      const Result<std::vector<std::byte>> all =
+          test::run_on_runtime([&](io::Shard& shard) { return read_log(shard, where); });
+      EXPECT_EQ(all.has_value(), !ours) << opened;
+      if (!all) EXPECT_EQ(all.error().code, Errc::quarantined) << opened;
+    }
+  }
 }
 
 // Not all of them have the name yet: what they would replace is whole.
