@@ -2,6 +2,7 @@
 """The benchmarks, by `./dev bench`.
 
     ./dev bench broker [--help]     beside Apache Kafka, in one run
+    ./dev bench footprint [--help]  start-up, idle memory and CPU, many partitions and connections
     ./dev bench storage [--help]    the engine beside fio, in one run
     ./dev bench [FILTER] [options of Google Benchmark]    the micro-benchmarks, one after the other
 
@@ -17,7 +18,8 @@ PROGRAMS = ["io_benchmark", "records_benchmark", "requests_benchmark"]
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / "bench"
 
 
-COMPARISONS = {"broker": "broker/broker.py", "storage": "storage/storage.py"}
+COMPARISONS = {"broker": "broker/broker.py", "footprint": "broker/footprint.py",
+               "storage": "storage/storage.py"}
 
 
 def main(arguments):

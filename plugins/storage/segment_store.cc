@@ -24,11 +24,16 @@ using engine::log::Log;
 
 namespace {
 constexpr std::size_t kClosesAtOnce = 32;  // logs of a shard: the drive's queue, with room to spare
+// A log that is opened scans with a buffer of 512 KiB, which the next one takes over.
+constexpr std::uint64_t kOpensAtOnce = 8;
 }  // namespace
 
 struct SegmentStore::ShardLogs {
   ShardLogs(Shard& shard, engine::log::LogLimits limits)
-      : context(shard, limits), stopping(shard), housekeeping(shard) {}
+      : context(shard, limits),
+        opening(shard, kOpensAtOnce),
+        stopping(shard),
+        housekeeping(shard) {}
 
   struct Held {
     std::string name;  // of its directory
@@ -36,6 +41,7 @@ struct SegmentStore::ShardLogs {
   };
   engine::log::LogContext context;
   std::unordered_map<PartitionKey, Held> logs;
+  engine::io::Semaphore opening;
   engine::io::Event stopping;
   Gate housekeeping;     // retention and checkpoints at work on this shard's logs
   bool unclean = false;  // a log was lost sight of: no clean-stop marker
@@ -236,8 +242,11 @@ Task<Result<Log*>> SegmentStore::open_log(Shard& owner, std::string topic, Parti
     const Result<void> free = co_await call_on(owner, first_shard(), work);
     if (!free) co_return std::unexpected(free.error());
   }
+  const bool turn = co_await mine.opening.take(1);
+  assert(turn);
   Result<std::unique_ptr<Log>> log = co_await Log::open(
       mine.context, directory_->path_of(name), {key.topic_id, key.partition}, config, hints);
+  mine.opening.give(1);
   if (!log) {
     owner.logger().write(
         LogLevel::error, "storage",
