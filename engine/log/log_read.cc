@@ -16,7 +16,8 @@ namespace keelson::engine::log {
 namespace {
 
 constexpr std::size_t kReadBytesMax = std::size_t{256} << 10;  // per operation (io_uring.md, 5.2)
-constexpr std::uint64_t kDiskReadBytesMax = std::uint64_t{1} << 20;  // per call, first batch aside
+// Per call, the first batch aside. With the blocks it begins and ends in, a buffer of 1 MiB.
+constexpr std::uint64_t kDiskReadBytesMax = (std::uint64_t{1} << 20) - 2 * io::kBlockBytes;
 
 /// What a walk over batches needs of a header.
 struct Peek {
