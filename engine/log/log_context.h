@@ -7,6 +7,7 @@
 
 #include "engine/io/shard.h"
 #include "engine/log/chunk_cache.h"
+#include "engine/log/read_ahead.h"
 
 namespace keelson::engine::log {
 
@@ -26,12 +27,16 @@ struct LogLimits {
 class LogContext {
  public:
   LogContext(io::Shard& shard, LogLimits limits)
-      : shard_(shard), limits_(limits), chunks_(limits.cache_bytes) {}
+      : shard_(shard),
+        limits_(limits),
+        chunks_(limits.cache_bytes),
+        read_ahead_(limits.cache_bytes / 2) {}
   LogContext(const LogContext&) = delete;  // logs hold its address
 
   io::Shard& shard() { return shard_; }
   const LogLimits& limits() const { return limits_; }
   ChunkCache& chunks() { return chunks_; }
+  ReadAheadBudget& read_ahead() { return read_ahead_; }
 
   /// Bytes appended to any log of the shard and not yet written.
   std::uint64_t pending_bytes = 0;
@@ -68,6 +73,7 @@ class LogContext {
   io::Shard& shard_;
   LogLimits limits_;
   ChunkCache chunks_;
+  ReadAheadBudget read_ahead_;  // half as much again as the cache
   bool direct_refused_ = false;
   io::AlignedBuffer zeros_;
   std::vector<io::AlignedBuffer> blocks_;

@@ -132,7 +132,11 @@ class LogImpl final : public Log, private CommitHost {
   struct DiskRead {
     SliceList batches;
     bool is_behind_last = false;  // no batch of the segment ends behind the asked offset
+    Offset end;  // behind the last of the batches, where all that were wanted are sound
   };
+  bool take_ahead(Segment& segment, Offset from, Offset below, ReadLimits limits, SliceList& into);
+  void start_ahead(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits);
+  Task<void> read_ahead(SegmentPtr segment, std::shared_ptr<ReadAhead> ahead, Offset below);
   Task<Result<DiskRead>> read_disk(SegmentPtr segment, Offset from, Offset below, ReadLimits limits,
                                    bool rebuilt = false);
   Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);

@@ -78,12 +78,18 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
       if (range.from <= at && at < range.to) co_return fail(Errc::quarantined);
     }
     if (read_memory(segment, at, bound, limits, result.batches)) co_return std::move(result);
+    if (take_ahead(*segment, at, bound, limits, result.batches)) {
+      start_ahead(segment, segment->ahead->end, bound, limits);
+      co_return std::move(result);
+    }
+    const bool goes_on = segment->scan_hint_offset == at;
     Result<DiskRead> read = co_await read_disk(segment, at, bound, limits);
     if (!read && at < start_) co_return fail(Errc::offset_out_of_range);  // dropped meanwhile
     if (!read && read.error().code == Errc::not_found) co_return fail(Errc::io, ENOENT);
     if (!read) co_return std::unexpected(read.error());
     result.log_start_offset = start_;
     result.batches = std::move(read->batches);
+    if (goes_on && read->end > at) start_ahead(segment, read->end, bound, limits);
     // Nothing may also mean that the limits leave no room for the batch that is there.
     if (!read->is_behind_last || segment == segments_.back()) co_return std::move(result);
     // Nothing from `at` to the end of this segment, as compaction may leave it: go on behind; and
@@ -94,6 +100,43 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
     at = next;
   }
   co_return ReadResult{.batches = {}, .log_start_offset = start_};
+}
+
+/// Fills `into` with what was read ahead, where that is what is asked for.
+bool LogImpl::take_ahead(Segment& segment, Offset from, Offset below, ReadLimits limits,
+                         SliceList& into) {
+  const std::shared_ptr<ReadAhead>& ahead = segment.ahead;
+  if (!ahead || !ahead->ready() || ahead->from != from || ahead->end > below) return false;
+  if (total_bytes(ahead->batches) > limits.bytes_max) return false;
+  into = std::move(ahead->batches);
+  ahead->drop();
+  return true;
+}
+
+/// Reads what follows while the client is busy with what it got.
+void LogImpl::start_ahead(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits) {
+  segment->ahead.reset();
+  if (from >= std::min(below, segment->next_offset) || segment->deleted) return;
+  if (segment->recent.find(from) != nullptr) return;  // in memory from here on
+  const std::uint64_t bytes = std::min(limits.bytes_max, kDiskReadBytesMax);
+  std::shared_ptr<ReadAhead> ahead = context_.read_ahead().begin(from, bytes);
+  if (!ahead || !background_.enter()) return;
+  segment->ahead = ahead;
+  shard_.spawn(read_ahead(segment, std::move(ahead), below));
+}
+
+/// In background_. What comes of it is for the one who reads on, if it is still wanted then.
+Task<void> LogImpl::read_ahead(SegmentPtr segment, std::shared_ptr<ReadAhead> ahead, Offset below) {
+  const io::Gate::Pass pass(background_);
+  const ReadLimits limits{.bytes_max = ahead->bytes, .at_least_one_batch = false};
+  Result<DiskRead> read = co_await read_disk(segment, ahead->from, below, limits);
+  const bool whole = read && !read->batches.empty() && read->end > ahead->from;
+  if (whole && segment->ahead == ahead && !segment->deleted) {
+    ahead->end = read->end;
+    ahead->batches = std::move(read->batches);
+  } else {
+    ahead->drop();
+  }
 }
 
 /// Fills `into` where all that is needed is in memory; false where it is not.
@@ -261,7 +304,9 @@ Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset fr
   segment->scan_hint_number = number;
   SliceList slices;
   slices.push_back({buffer, Bytes(buffer->data() + (first - start), sound_end - first)});
-  co_return DiskRead{std::move(slices)};
+  const bool whole = sound_end == last;
+  const Offset end = segment->base_offset + wanted.back().relative_last_offset + 1;
+  co_return DiskRead{std::move(slices), false, whole ? end : from};
 }
 
 void LogImpl::quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why) {

@@ -80,6 +80,7 @@ std::string Segment::path(std::string_view ending) const {
 
 void Segment::forget_memory() {
   recent.clear();
+  ahead.reset();
   next_chunk_bytes_ = kChunkBytesMin;
 }
 

@@ -17,6 +17,7 @@
 #include "engine/log/chunk_cache.h"
 #include "engine/log/integrity_sidecar.h"
 #include "engine/log/log_context.h"
+#include "engine/log/read_ahead.h"
 #include "engine/log/record_batch.h"
 #include "engine/log/segment_index.h"
 #include "engine/task.h"
@@ -120,6 +121,7 @@ struct Segment {
   Offset scan_hint_offset{-1};
   std::uint64_t scan_hint_number = 0;
   std::shared_ptr<io::File> reader;
+  std::shared_ptr<ReadAhead> ahead;  // null where nobody reads on
 
  private:
   std::size_t next_chunk_bytes_ = kChunkBytesMin;

@@ -376,5 +376,43 @@ TEST_F(LogBehaviour, DirectoryKnowsItsOriginAndItsStop) {
   EXPECT_FALSE(parse_log_name("a-7.0123-delete"));
 }
 
+// A reader that goes on finds the next piece in memory; what was cut meanwhile is never shown.
+TEST_F(LogBehaviour, ReadsAheadOfASequentialReader) {
+  limits_.cache_bytes = 64 << 10;
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    for (int i = 0; i < 100; ++i) {
+      co_await append_sound(*log, make_batch(std::string(4'000, static_cast<char>('a' + i % 26))));
+    }
+    const ReadLimits limits{.bytes_max = 10'000};
+    Offset at;
+    std::uint64_t most = 0;
+    for (int reads = 0; reads < 20; ++reads) {
+      const auto read = co_await log->read(at, log->log_end_offset(), limits);
+      EXPECT_TRUE(read.has_value());
+      const std::vector<std::byte> bytes = test::flat(read->batches);
+      const auto header = read_batch_header(bytes);
+      EXPECT_TRUE(header && header->base_offset == at);
+      at = at + 2;  // two batches fit
+      most = std::max(most, context.read_ahead().bytes());
+      co_await context.shard().sleep_for_ms(5);
+    }
+    EXPECT_GE(most, 10'000u);
+    EXPECT_LE(most, 32u << 10);
+
+    const Result<void> cut = co_await log->truncate_suffix(at);
+    EXPECT_TRUE(cut.has_value());
+    for (int i = 0; i < 20; ++i) co_await append_sound(*log, make_batch(std::string(4'000, '#')));
+    const Result<std::vector<std::byte>> all = co_await test::read_all(*log, 10'000);
+    EXPECT_TRUE(all.has_value());
+    const auto after = co_await log->read(at, log->log_end_offset(), limits);
+    const std::vector<std::byte> bytes = test::flat(after->batches);
+    EXPECT_EQ(bytes[bytes.size() / 4], std::byte{'#'});
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+    EXPECT_EQ(context.read_ahead().bytes(), 0u);
+  });
+}
+
 }  // namespace
 }  // namespace keelson::engine::log
