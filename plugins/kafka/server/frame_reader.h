@@ -35,7 +35,9 @@ class FrameReader {
   std::int64_t last_received_ns() const { return last_received_ns_; }
 
  private:
-  static constexpr std::int64_t kBudgetWaitMs = 5'000;
+  // As long as clients wait for an answer. A slow drive with many producers fills the budget for
+  // seconds; to be cut off then would only bring every request again.
+  static constexpr std::int64_t kBudgetWaitMs = 30'000;
 
   engine::Task<engine::Result<std::size_t>> receive(engine::MutableBytes into);
   engine::Task<engine::Result<void>> fill(std::size_t bytes_wanted);
