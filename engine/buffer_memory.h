@@ -1,9 +1,9 @@
-// engine/buffer_memory.h: large, short-lived memory, recycled by the thread that frees it.
+// engine/buffer_memory.h: large, short-lived memory, recycled.
 //
 // Requests, chunks and reads come and go by the thousand a second at some hundred KiB each. The
 // general allocator either keeps what they tore into pieces (measured: 250 MiB resident for 60 in
-// use) or maps and unmaps each (twice the CPU per byte). So blocks of a few sizes are kept,
-// 2 MiB to a thread and 12 MiB for all.
+// use) or maps and unmaps each (twice the CPU per byte). So blocks of a few sizes are kept:
+// 2 MiB by the thread that frees them, and 12 MiB behind that for all threads.
 #pragma once
 
 #include <cstddef>

@@ -49,7 +49,7 @@ Task<ProduceAnswer> append_produced(Partition& partition, ProducePartition produ
   ProduceAnswer answer;
   engine::log::Log& log = partition.log();
   engine::io::Semaphore& turn = partition.append_turn();
-  if (!turn.try_take(1)) co_await turn.take(1);
+  co_await turn.take(1);
   std::optional<BatchValidation> validation;
   validation.emplace(produced.records, log.config(), now_ms, call.origin);
   if (!validation->step(kValidationStepBytes)) {

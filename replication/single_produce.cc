@@ -27,7 +27,6 @@ struct SingleReplicator::ProduceWork {
   ProduceWork(Shard& home, std::vector<Share> of_shards, ProduceCall asked)
       : call(std::move(asked)),
         shares(std::move(of_shards)),
-        share_ended(shares.size()),
         answers(call.partitions.size()),
         running(shares.size()),
         ended(home) {
@@ -35,8 +34,7 @@ struct SingleReplicator::ProduceWork {
   }
 
   const ProduceCall call;
-  const std::vector<Share> shares;
-  std::vector<bool> share_ended;
+  std::vector<Share> shares;
   /// Each belongs to the owner shard of its partition until the share has ended. "Timed out" until
   /// the partition has answered.
   std::vector<ProduceAnswer> answers;
@@ -78,51 +76,27 @@ Task<void> SingleReplicator::produce_on(const Share& share, const ProduceCall& c
   co_await group.wait();
 }
 
-Task<void> SingleReplicator::produce_from(Shard& home, const Share& share, const ProduceCall& call,
-                                          std::vector<ProduceAnswer>& answers) {
-  const auto work = [&] { return produce_on(share, call, answers); };
-  co_await call_on(home, parts_.shards.at(share.shard), work);
-}
-
-Task<std::vector<ProduceAnswer>> SingleReplicator::produce(Shard& home, ProduceCall call) {
-  std::vector<Share> shares = split(call.partitions);
-  if (call.acks == Acks::all && call.timeout_ms > 0) {
-    assert(call.memory != nullptr);
-    co_return co_await produce_within(home, std::move(shares), std::move(call));
-  }
-  std::vector<ProduceAnswer> answers(call.partitions.size());
-  if (shares.size() == 1) {
-    co_await produce_from(home, shares.front(), call, answers);
-    co_return answers;
-  }
-  TaskGroup group(home);
-  for (const Share& share : shares) group.start(produce_from(home, share, call, answers));
-  co_await group.wait();
-  co_return answers;
-}
-
+/// One shard's part of a request, which may go on when the answer has gone.
 Task<void> SingleReplicator::run_share(Shard& home, std::shared_ptr<ProduceWork> work,
                                        std::size_t index) {
-  co_await produce_from(home, work->shares[index], work->call, work->answers);
-  work->share_ended[index] = true;
+  Share& share = work->shares[index];
+  const auto append = [&] { return produce_on(share, work->call, work->answers); };
+  co_await call_on(home, parts_.shards.at(share.shard), append);
+  share.ended = true;
   if (--work->running > 0) co_return;
   work->ended.set();
   if (work->late) --state_of(home.index()).late_requests;
 }
 
 /// Answers at the call's time limit, for every partition what is known by then.
-Task<std::vector<ProduceAnswer>> SingleReplicator::produce_within(Shard& home,
-                                                                  std::vector<Share> shares,
-                                                                  ProduceCall call) {
-  struct Work {
-    static Task<void> copy(const ProduceWork& work, const Share& share,
-                           std::vector<ProduceAnswer>& answers) {
-      for (std::size_t i = 0; i < share.count; ++i) answers[share[i]] = work.answers[share[i]];
-      co_return;
-    }
-  };
+Task<std::vector<ProduceAnswer>> SingleReplicator::produce(Shard& home, ProduceCall call) {
+  std::vector<Share> shares = split(call.partitions);
+  if (shares.empty()) co_return std::vector<ProduceAnswer>{};
+  const bool limited = call.acks == Acks::all && call.timeout_ms > 0;
+  assert(!limited || call.memory != nullptr);
   const std::int64_t deadline_ns =
-      home.clock().now_ns() + std::int64_t{call.timeout_ms} * 1'000'000;
+      limited ? home.clock().now_ns() + std::int64_t{call.timeout_ms} * 1'000'000
+              : engine::io::kNoDeadline;
   const auto work = std::make_shared<ProduceWork>(home, std::move(shares), std::move(call));
   ShardState& state = state_of(home.index());
   for (std::size_t i = 0; i < work->shares.size(); ++i) {
@@ -132,14 +106,19 @@ Task<std::vector<ProduceAnswer>> SingleReplicator::produce_within(Shard& home,
   if (!ended && state.late_requests >= kLateRequestsMax) ended = co_await work->ended.wait();
   if (ended) co_return std::move(work->answers);
 
+  struct Known {
+    static Task<void> copy(const ProduceWork& work, const Share& share,
+                           std::vector<ProduceAnswer>& answers) {
+      for (std::size_t i = 0; i < share.count; ++i) answers[share[i]] = work.answers[share[i]];
+      co_return;
+    }
+  };
   work->late = true;
   ++state.late_requests;
   std::vector<ProduceAnswer> answers(work->answers.size());
-  for (std::size_t i = 0; i < work->shares.size(); ++i) {
-    const Share& share = work->shares[i];
-    const auto copy = [&] { return Work::copy(*work, share, answers); };
-    Shard& known_on = work->share_ended[i] ? home : parts_.shards.at(share.shard);
-    co_await call_on(home, known_on, copy);
+  for (const Share& share : work->shares) {
+    const auto copy = [&] { return Known::copy(*work, share, answers); };
+    co_await call_on(home, share.ended ? home : parts_.shards.at(share.shard), copy);
   }
   co_return answers;
 }

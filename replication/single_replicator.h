@@ -73,11 +73,6 @@ class SingleReplicator final : public Replicator, public ClusterController::List
                                         ProduceAnswer& answer);
   engine::Task<void> produce_on(const Share& share, const ProduceCall& call,
                                 std::vector<ProduceAnswer>& answers);
-  engine::Task<void> produce_from(engine::io::Shard& home, const Share& share,
-                                  const ProduceCall& call, std::vector<ProduceAnswer>& answers);
-  engine::Task<std::vector<ProduceAnswer>> produce_within(engine::io::Shard& home,
-                                                          std::vector<Share> shares,
-                                                          ProduceCall call);
   engine::Task<void> run_share(engine::io::Shard& home, std::shared_ptr<ProduceWork> work,
                                std::size_t index);
   engine::Task<bool> fetch_once(engine::io::Shard& home, FetchCall& call,

@@ -41,6 +41,7 @@ struct SingleReplicator::Share {
   std::uint32_t shard = 0;
   std::size_t count = 0;
   std::vector<std::size_t> listed;  // empty: the first `count`, which are all
+  bool ended = false;  // of a produce: its appends have; known where the call came from
 
   std::size_t operator[](std::size_t i) const { return listed.empty() ? i : listed[i]; }
 };

@@ -346,11 +346,14 @@ Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
   if (is_short && !waited_for) co_return fail(Errc::no_space);
   if (is_short) target_bytes = io::round_up_to_block(segment->size_bytes);
   // The size first: a write that extends a file locks all others out of it (ext4, XFS).
+  // Where the file system cannot do that, the zeros extend it.
   const Result<void> reserved = co_await segment->writer.allocate(target_bytes);
-  if (!reserved) co_return reserved;
+  if (!reserved && reserved.error().sys_errno != EOPNOTSUPP) co_return reserved;
   Zeroing zeroing{*segment, context_.zeros(), segment->prepared_bytes, target_bytes, {}};
   io::TaskGroup writes(context_.shard());
-  for (std::size_t i = 0; i < kZeroWritesAtOnce; ++i) writes.start(write_zeros(zeroing));
+  for (std::size_t i = 0; i < kZeroWritesAtOnce && zeroing.next_bytes < target_bytes; ++i) {
+    writes.start(write_zeros(zeroing));
+  }
   co_await writes.wait();
   if (!zeroing.outcome) co_return zeroing.outcome;
   const Result<void> synced = co_await segment->writer.sync_data();

@@ -125,14 +125,14 @@ class LogImpl final : public Log, private CommitHost {
 
   // log_read.cc
   SegmentPtr segment_of(Offset offset) const;
-  /// Where the segment after it begins.
-  std::optional<Offset> base_behind(const Segment& segment) const;
+  /// The one after it; null where there is none.
+  SegmentPtr segment_behind(const Segment& segment) const;
   bool read_memory(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits,
                    SliceList& into) const;
   struct DiskRead {
     SliceList batches;
     bool is_behind_last = false;  // no batch of the segment ends behind the asked offset
-    Offset end;  // behind the last of the batches, where all that were wanted are sound
+    Offset end;  // behind the last of the batches, where all were read and are sound; else 0
   };
   bool take_ahead(Segment& segment, Offset from, Offset below, ReadLimits limits, SliceList& into);
   void start_ahead(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits);

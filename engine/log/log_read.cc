@@ -58,11 +58,10 @@ LogImpl::SegmentPtr LogImpl::segment_of(Offset offset) const {
   return after == segments_.begin() ? segments_.front() : *std::prev(after);
 }
 
-std::optional<Offset> LogImpl::base_behind(const Segment& segment) const {
+LogImpl::SegmentPtr LogImpl::segment_behind(const Segment& segment) const {
   const auto after = std::ranges::upper_bound(
       segments_, segment.base_offset, {}, [](const SegmentPtr& one) { return one->base_offset; });
-  if (after == segments_.end()) return std::nullopt;
-  return (*after)->base_offset;
+  return after == segments_.end() ? nullptr : *after;
 }
 
 Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits limits) {
@@ -94,10 +93,13 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
     if (!read->is_behind_last || segment == segments_.back()) co_return std::move(result);
     // Nothing from `at` to the end of this segment, as compaction may leave it: go on behind; and
     // from behind it with the next segment, which may begin later.
-    const Offset next =
-        segment->next_offset > at ? segment->next_offset : base_behind(*segment).value_or(bound);
-    if (next >= bound) co_return std::move(result);
-    at = next;
+    const SegmentPtr behind = segment_behind(*segment);
+    if (segment->next_offset > at) {
+      at = segment->next_offset;
+    } else if (behind != nullptr) {
+      at = behind->base_offset;
+    }
+    if (behind == nullptr || at >= bound) co_return std::move(result);
   }
   co_return ReadResult{.batches = {}, .log_start_offset = start_};
 }
@@ -179,8 +181,7 @@ bool LogImpl::read_memory(const SegmentPtr& segment, Offset from, Offset below, 
 
 Task<Result<std::shared_ptr<io::File>>> LogImpl::open_reader(SegmentPtr segment) {
   if (segment->reader) co_return segment->reader;
-  Result<io::File> file =
-      co_await open_direct(context_, segment->path(segment->deleted ? ".log.deleted" : ".log"), {});
+  Result<io::File> file = co_await open_direct(context_, segment->current_path(".log"), {});
   if (!file) co_return std::unexpected(file.error());
   auto shared = std::make_shared<io::File>(std::move(*file));
   if (segment->reader) co_return segment->reader;
@@ -306,7 +307,7 @@ Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset fr
   slices.push_back({buffer, Bytes(buffer->data() + (first - start), sound_end - first)});
   const bool whole = sound_end == last;
   const Offset end = segment->base_offset + wanted.back().relative_last_offset + 1;
-  co_return DiskRead{std::move(slices), false, whole ? end : from};
+  co_return DiskRead{std::move(slices), false, whole ? end : Offset{0}};
 }
 
 void LogImpl::quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why) {

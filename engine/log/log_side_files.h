@@ -21,6 +21,7 @@ inline constexpr std::string_view kEpochFileName = "leader-epoch-checkpoint";
 inline constexpr std::size_t kPartitionMetadataBytesMax = 4096;
 inline constexpr std::size_t kEpochFileBytesMax = std::size_t{4} << 20;
 inline constexpr std::size_t kSnapshotBytesMax = std::size_t{256} << 20;
+inline constexpr std::size_t kIndexBytesMax = std::size_t{256} << 20;  // and .txnindex
 
 /// What the files of one segment end in.
 inline constexpr std::array<std::string_view, 6> kSegmentEndings = {

@@ -71,11 +71,9 @@ Task<Result<std::vector<AbortedTransaction>>> LogImpl::aborted_transactions(Offs
       if (!decided) co_return std::unexpected(decided.error());
       if (*decided) break;
     }
-    const auto next =
-        std::ranges::upper_bound(segments_, segment->base_offset, {},
-                                 [](const SegmentPtr& later) { return later->base_offset; });
-    if (next == segments_.end()) break;
-    segment = *next;
+    SegmentPtr next = segment_behind(*segment);
+    if (next == nullptr) break;
+    segment = std::move(next);
   }
   co_return std::move(found);
 }
@@ -110,9 +108,8 @@ Task<Result<bool>> LogImpl::find_aborted(SegmentPtr segment, Offset from, Offset
         continue;
       }
       if (!file.is_open()) {
-        const std::string path =
-            segment->path(segment->deleted ? ".txnindex.deleted" : kAbortedEnding);
-        Result<io::File> opened = co_await io::File::open(shard_, path, {});
+        Result<io::File> opened =
+            co_await io::File::open(shard_, segment->current_path(kAbortedEnding), {});
         if (opened) {
           file = std::move(*opened);
           const Result<std::size_t> start = co_await seek(file, index.in_file, from);
@@ -142,8 +139,8 @@ Task<Result<void>> LogImpl::check_aborted(SegmentPtr segment) {
   {
     const FileLock lock = co_await FileLock::take(file_lock_);
     if (index.checked) co_return Result<void>{};
-    Result<io::File> file = co_await io::File::open(
-        shard_, segment->path(segment->deleted ? ".txnindex.deleted" : kAbortedEnding), {});
+    Result<io::File> file =
+        co_await io::File::open(shard_, segment->current_path(kAbortedEnding), {});
     if (!file && file.error().code == Errc::io) co_return std::unexpected(file.error());
     std::uint32_t crc = 0;
     bool sound = file.has_value();

@@ -4,26 +4,26 @@
 
 namespace keelson::engine::log {
 
+ReadAhead::ReadAhead(ReadAheadBudget& owner, Offset first, std::uint64_t size_bytes)
+    : budget(owner), from(first), bytes(size_bytes) {
+  place_ = budget.order_.insert(budget.order_.end(), this);
+  budget.bytes_ += bytes;
+}
+
 void ReadAhead::drop() {
   batches.clear();
+  if (bytes == 0) return;
+  budget.order_.erase(place_);
   budget.bytes_ -= std::exchange(bytes, 0);
 }
 
 std::shared_ptr<ReadAhead> ReadAheadBudget::begin(Offset from, std::uint64_t bytes) {
-  // Those that were taken are gone already; those still being read are passed over.
-  for (std::size_t looks = order_.size(); looks > 0; --looks) {
-    const std::shared_ptr<ReadAhead> oldest = order_.front().lock();
-    const bool is_read = oldest && oldest->ready();
-    if (is_read && bytes_ + bytes <= bytes_max_) break;
-    if (oldest && !is_read && oldest->bytes > 0) order_.push_back(order_.front());
-    if (is_read) oldest->drop();
-    order_.pop_front();
+  for (auto at = order_.begin(); at != order_.end() && bytes_ + bytes > bytes_max_;) {
+    ReadAhead& oldest = **at++;
+    if (oldest.ready()) oldest.drop();  // those still being read write to their memory
   }
-  if (bytes_ + bytes > bytes_max_) return nullptr;
-  bytes_ += bytes;
-  auto ahead = std::make_shared<ReadAhead>(*this, from, bytes);
-  order_.push_back(ahead);
-  return ahead;
+  if (bytes == 0 || bytes_ + bytes > bytes_max_) return nullptr;
+  return std::make_shared<ReadAhead>(*this, from, bytes);
 }
 
 }  // namespace keelson::engine::log

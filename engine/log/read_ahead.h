@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 
 #include "engine/slice.h"
@@ -10,13 +10,30 @@
 
 namespace keelson::engine::log {
 
-class ReadAheadBudget;
+struct ReadAhead;
 
-/// Batches of one segment that were read, and checked, before anybody asked. One thread.
+/// Bounds what all logs of a shard have read ahead. The oldest goes where a new one needs room.
+/// Outlives what it gave. One thread.
+class ReadAheadBudget {
+ public:
+  explicit ReadAheadBudget(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
+
+  /// Room for `bytes` from `from` on; null where those still being read take all there is.
+  std::shared_ptr<ReadAhead> begin(Offset from, std::uint64_t bytes);
+  std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  friend struct ReadAhead;
+
+  const std::uint64_t bytes_max_;
+  std::uint64_t bytes_ = 0;
+  std::list<ReadAhead*> order_;  // those that are charged, the oldest first
+};
+
+/// Batches of one segment that were read, and checked, before anybody asked.
 struct ReadAhead {
-  ReadAhead(ReadAheadBudget& owner, Offset first, std::uint64_t size_bytes)
-      : budget(owner), from(first), bytes(size_bytes) {}
-  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead(ReadAheadBudget& owner, Offset first, std::uint64_t size_bytes);
+  ReadAhead(const ReadAhead&) = delete;  // the budget has its address
   ~ReadAhead() { drop(); }
 
   bool ready() const { return !batches.empty(); }
@@ -26,25 +43,11 @@ struct ReadAhead {
   ReadAheadBudget& budget;
   const Offset from;
   Offset end;           // behind the last of the batches
-  std::uint64_t bytes;  // charged
+  std::uint64_t bytes;  // charged; 0 once dropped
   SliceList batches;    // empty until they are read
-};
-
-/// Bounds what all logs of a shard have read ahead. The oldest goes where a new one needs room.
-class ReadAheadBudget {
- public:
-  explicit ReadAheadBudget(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
-
-  /// Room for `bytes` from `from` on; null where those under way take all there is.
-  std::shared_ptr<ReadAhead> begin(Offset from, std::uint64_t bytes);
-  std::uint64_t bytes() const { return bytes_; }
 
  private:
-  friend struct ReadAhead;
-
-  const std::uint64_t bytes_max_;
-  std::uint64_t bytes_ = 0;
-  std::deque<std::weak_ptr<ReadAhead>> order_;  // the oldest first
+  std::list<ReadAhead*>::iterator place_;
 };
 
 }  // namespace keelson::engine::log

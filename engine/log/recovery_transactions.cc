@@ -8,7 +8,6 @@
 namespace keelson::engine::log {
 namespace {
 
-constexpr std::size_t kIndexBytesMax = std::size_t{256} << 20;
 constexpr std::size_t kOpenReportedMax = 10;
 
 }  // namespace
@@ -32,13 +31,16 @@ Task<Result<void>> Recovery::settle_aborted(SegmentPtr segment,
   const bool there = names_.contains(segment_stem(segment->base_offset) + ".txnindex");
   if (!there && found.empty()) co_return Result<void>{};
   std::optional<std::vector<TransactionIndexEntry>> told;
+  std::uint32_t told_crc = 0;
   if (there) {
     const Result<std::string> content =
         co_await io::read_file(shard_, segment->path(".txnindex"), kIndexBytesMax);
     if (!content && content.error().code == Errc::io) co_return std::unexpected(content.error());
     if (content) {
-      auto parsed = parse_transaction_index(std::as_bytes(std::span(*content)));
+      const Bytes bytes = std::as_bytes(std::span(*content));
+      auto parsed = parse_transaction_index(bytes);
       if (parsed) told = std::move(*parsed);
+      told_crc = crc32c(bytes);
     }
   }
   const Offset first_there = log_.segments_.front()->base_offset;
@@ -47,8 +49,7 @@ Task<Result<void>> Recovery::settle_aborted(SegmentPtr segment,
     AbortedIndex& index = segment->aborted;
     for (const TransactionIndexEntry& entry : *told) index.note_bounds(entry);
     index.in_file = static_cast<std::uint32_t>(told->size());
-    const std::string content = encode_transaction_index(*told);
-    index.crc = crc32c(std::as_bytes(std::span(content)));
+    index.crc = told_crc;
     co_return Result<void>{};
   }
   if (!same) {

@@ -78,6 +78,10 @@ std::string Segment::path(std::string_view ending) const {
   return dir + "/" + segment_stem(base_offset) + std::string(ending);
 }
 
+std::string Segment::current_path(std::string_view ending) const {
+  return path(ending) + (deleted ? ".deleted" : "");
+}
+
 void Segment::forget_memory() {
   recent.clear();
   ahead.reset();

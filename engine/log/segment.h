@@ -57,6 +57,8 @@ struct Segment {
 
   /// dir/stem + `ending`, such as ".log".
   std::string path(std::string_view ending) const;
+  /// The same where the file is now: a dropped segment's are renamed until they are unlinked.
+  std::string current_path(std::string_view ending) const;
 
   /// Copies `batch` to the end. The header is that in `batch`, with its offsets.
   void place(Bytes batch, const BatchHeader& header);

@@ -3,13 +3,12 @@
 #include <utility>
 
 #include "engine/log/integrity_sidecar.h"
+#include "engine/log/log_side_files.h"
 #include "engine/log/segment.h"
 #include "engine/log/verify_segment.h"
 
 namespace keelson::engine::log {
 namespace {
-
-constexpr std::size_t kIndexBytesMax = std::size_t{256} << 20;
 
 /// Entries of a file that its writer left open are followed by zeros: nothing where the content is
 /// no index even so. `padded` says whether zeros were dropped.

@@ -7,11 +7,6 @@
 #include "engine/log/verify_segment.h"
 
 namespace keelson::engine::log {
-namespace {
-
-constexpr std::size_t kIndexBytesMax = std::size_t{256} << 20;
-
-}  // namespace
 
 /// What was open where the log begins.
 Task<void> LogVerify::begin_transactions() {

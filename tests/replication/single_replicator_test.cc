@@ -550,5 +550,29 @@ TEST_P(SingleReplicator, StopEndsLongPolls) {
   for (const auto& one : parked) EXPECT_TRUE(one->answers);
 }
 
+// The first batch ends so close to the end of its chunk that the next header lies in two.
+TEST_P(SingleReplicator, ZstdIsRefusedWhereverItsHeaderLies) {
+  ReplicatorWorld world(shards());
+  ASSERT_TRUE(world.set_topic(1));
+  std::vector<std::byte> first = ReplicatorWorld::batch(1, 4'000 - engine::log::kBatchHeaderBytes);
+  const std::size_t missing = 4'096 - 30 - first.size();
+  first = ReplicatorWorld::batch(1, 4'000 - engine::log::kBatchHeaderBytes + missing);
+  ASSERT_EQ(first.size(), 4'096u - 30);
+  engine::log::BatchBuilder builder(engine::log::Codec::zstd);
+  builder.add(1'000, std::nullopt, std::as_bytes(std::span("zstd")));
+  for (std::vector<std::byte> batch : {first, builder.build()}) {
+    const ProduceAnswer answer =
+        world.world.run_task(world.home(), world.append(0, std::move(batch)));
+    ASSERT_EQ(answer.error, ApiErrc::none);
+  }
+  FetchCall call = world.fetch_of({{0, 0}});
+  const FetchAnswer given = std::move(world.fetch(call, last()).at(0));
+  EXPECT_EQ(given.error, ApiErrc::none);
+  ASSERT_GE(given.records.size(), 2u);  // slices
+  EXPECT_EQ(given.records.at(0).bytes.size(), 4'096u);
+  call.zstd_allowed = false;
+  EXPECT_EQ(world.fetch(call, last()).at(0).error, ApiErrc::unsupported_compression_type);
+}
+
 }  // namespace
 }  // namespace keelson::test

@@ -376,6 +376,19 @@ TEST_F(LogBehaviour, DirectoryKnowsItsOriginAndItsStop) {
   EXPECT_FALSE(parse_log_name("a-7.0123-delete"));
 }
 
+// Some file systems have no fallocate: zeros extend the file there.
+TEST_F(LogBehaviour, AppendsWhereSpaceCannotBeReserved) {
+  node_.fail_nth(io::OpKind::allocate, 1, EOPNOTSUPP);
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    for (int i = 0; i < 50; ++i) co_await append_sound(*log, make_batch(std::string(4'000, 'v')));
+    EXPECT_FALSE(log->failure().has_value());
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+  });
+  EXPECT_GE(node_.count(io::OpKind::allocate), 1u);
+}
+
 // A reader that goes on finds the next piece in memory; what was cut meanwhile is never shown.
 TEST_F(LogBehaviour, ReadsAheadOfASequentialReader) {
   limits_.cache_bytes = 64 << 10;

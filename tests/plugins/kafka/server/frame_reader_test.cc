@@ -146,6 +146,26 @@ TEST(FrameReader, NoBudgetForHalfAMinuteEndsTheConnection) {
   EXPECT_EQ(reading.budget.available(), std::uint64_t{kLimit});
 }
 
+// A legal request may be larger than the whole budget: it takes all of it, and comes alone.
+TEST(FrameReader, AFrameLargerThanTheBudgetComesAlone) {
+  Reading reading(kLimit / 4);
+  reading.keep = true;
+  const std::string large(kLimit, 'l');
+  reading.send(frame(large));
+  reading.settle();
+  ASSERT_EQ(reading.texts.size(), 1u);
+  EXPECT_TRUE(reading.texts[0] == large);
+  EXPECT_EQ(reading.budget.available(), 0u);
+  reading.peer_node.shard().spawn(Connected::ignore(reading.peer.send(frame(large))));
+  reading.settle();
+  EXPECT_EQ(reading.texts.size(), 1u);
+  reading.held.clear();
+  reading.settle();
+  EXPECT_EQ(reading.texts.size(), 2u);
+  reading.held.clear();
+  EXPECT_EQ(reading.budget.available(), std::uint64_t{kLimit / 4});
+}
+
 // Small requests pass however much large ones hold.
 TEST(FrameReader, SmallFramesNeedNoBudget) {
   Reading reading(0);
