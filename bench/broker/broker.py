@@ -81,12 +81,14 @@ def run_load(broker, load):
     return figures
 
 
+def make_broker(system):
+    return Broker(system.settings, kind=system.kind, java_options=KAFKA_JAVA)
+
+
 def run_system(system, loads, warm):
     """All loads on one broker, one after the other, as a broker that runs sees them."""
-    broker = Broker(dict(system.settings), kind=system.kind)
-    broker.java_options = KAFKA_JAVA
     found = {}
-    with broker:
+    with make_broker(system) as broker:
         if warm:
             run_load(broker, LOADS["8p-1k"])
         for load in loads:

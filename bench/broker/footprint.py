@@ -15,10 +15,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "tests" / "clients")]
 
-from broker import cpu_s, load_command  # noqa: E402
+from broker import cpu_s, load_command, make_broker  # noqa: E402
 from lib import admin, process  # noqa: E402
-from lib.broker import Broker  # noqa: E402
-from loads import KAFKA_JAVA, Load, SYSTEMS  # noqa: E402
+from loads import Load, SYSTEMS  # noqa: E402
 
 TOPIC_PARTITIONS = 500  # partitions of one topic
 
@@ -56,8 +55,7 @@ def main():
     for name in given.systems.split(","):
         system = SYSTEMS[name]
         for partitions in map(int, given.partitions.split(",")):
-            broker = Broker(dict(system.settings), kind=system.kind)
-            broker.java_options = KAFKA_JAVA
+            broker = make_broker(system)
             begun = time.monotonic()
             with broker:
                 empty_s = time.monotonic() - begun

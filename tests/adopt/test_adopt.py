@@ -7,16 +7,12 @@ tests are skipped by name, or fail with KEELSON_REQUIRE_CLIENTS=all.
 
 import hashlib
 import pathlib
-import shutil
-import subprocess
 import sys
-import tempfile
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
 
+from adopt_case import AdoptCase  # noqa: E402
 from lib import admin, packages, process, wire  # noqa: E402
-from lib.broker import Broker  # noqa: E402
 from lib.javatools import JavaTools  # noqa: E402
 from lib.options import OPTIONS, main  # noqa: E402
 
@@ -61,22 +57,7 @@ def digest(path):
     return found
 
 
-class Adopt(unittest.TestCase):
-    def setUp(self):
-        packages.require("Java", "java", "mvn")
-        packages.require("kcat", "kcat")
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="keelson-adopt-"))
-        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
-        self.data = self.home / "data"
-
-    def kafka(self, **settings):
-        return Broker({"transaction.state.log.num.partitions": "2",
-                       **{k.replace("_", "."): v for k, v in settings.items()}},
-                      data=self.data, kind="kafka")
-
-    def keelson(self, *arguments):
-        return Broker(data=self.data, kind="keelson", arguments=arguments)
-
+class Adopt(AdoptCase):
     def untouched(self):
         found = {}
         for name in UNTOUCHED:

@@ -8,15 +8,12 @@ the same directory, and Kafka again afterwards. Skipped by name as test_adopt.py
 import json
 import pathlib
 import re
-import shutil
 import sys
-import tempfile
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
 
+from adopt_case import AdoptCase  # noqa: E402
 from lib import packages, process, wire  # noqa: E402
-from lib.broker import Broker  # noqa: E402
 from lib.javatools import JavaTools  # noqa: E402
 from lib.options import OPTIONS, main  # noqa: E402
 
@@ -79,20 +76,7 @@ def kcat(broker, *arguments):
     return process.run(["kcat", "-b", broker.address, "-m", "20", *arguments]).stdout.decode()
 
 
-class AdoptTransactions(unittest.TestCase):
-    def setUp(self):
-        packages.require("Java", "java", "mvn")
-        packages.require("kcat", "kcat")
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="keelson-adopt-"))
-        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
-        self.data = self.home / "data"
-
-    def kafka(self):
-        return Broker({"transaction.state.log.num.partitions": "2"}, data=self.data, kind="kafka")
-
-    def keelson(self, *arguments):
-        return Broker(data=self.data, kind="keelson", arguments=arguments)
-
+class AdoptTransactions(AdoptCase):
     def seen(self, broker, tools=None):
         """What each kind of reader is given, by client, and where the log ends for it. `tools`: by
         the Java client, too, which takes longer."""

@@ -46,13 +46,14 @@ class Broker:
     broker had died by itself or did not stop in time.
     """
 
-    def __init__(self, settings=None, *, data=None, arguments=(), kind=None):
+    def __init__(self, settings=None, *, data=None, arguments=(), kind=None,
+                 java_options=("-Xmx1g", "-XX:+UseSerialGC")):
         self.is_kafka = (kind or OPTIONS.broker) == "kafka"
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="keelson-clients-"))
         self.data = pathlib.Path(data) if data else self.home / "data"
         self.settings = {**_BOTH, **(settings or {})}
         self.arguments = list(arguments)
-        self.java_options = ["-Xmx1g", "-XX:+UseSerialGC"]
+        self.java_options = list(java_options)
         self.port = free_port()
         self.log_path = self.home / "broker.log"
         self.process = None
