@@ -43,6 +43,9 @@ class LogContext {
   /// Sealed segments' files that are open now, all logs together.
   std::uint32_t open_files = 0;
 
+  /// Closing a log leaves its files as a crash would: nothing was written, and time is short.
+  bool leave_files = false;
+
   /// False once a file system refused O_DIRECT; files are then opened without.
   bool direct_io() const { return limits_.direct_io && !direct_refused_; }
   void refuse_direct_io() { direct_refused_ = true; }

@@ -18,14 +18,25 @@ constexpr std::uint64_t kFirstStepBytes = std::uint64_t{64} << 10;
 }  // namespace
 
 Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
-  const bool reopened = segment->written_bytes() > 0 || segment->prepared_bytes > 0;
+  const bool reopened =
+      segment->written_bytes() > 0 || segment->prepared_bytes > 0 || segment->uncut_bytes > 0;
   Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
                                                io::OpenFlags{.write = true, .create = !reopened});
   if (!file) co_return std::unexpected(file.error());
   segment->writer = std::move(*file);
+  // Not to nothing: an empty file would tell that records are gone (ManifestSegment::prepared).
+  const std::uint64_t kept_bytes =
+      std::max<std::uint64_t>(io::round_up_to_block(segment->size_bytes), io::kBlockBytes);
+  const Result<void> cut = co_await cut_behind(segment, segment->writer, kept_bytes);
+  if (!cut) co_return cut;
   if (segment->prepared_bytes == 0) {
     const Result<void> prepared = co_await prepare_first(segment);
     if (!prepared) co_return prepared;
+  }
+  if (segment->entries_uncut) {
+    const FileLock lock = co_await FileLock::take(file_lock_);
+    const Result<void> entries = co_await write_entries(segment, true);
+    if (!entries) co_return entries;
   }
   if (manifest_clean_ || manifest_last_base_ < segment->base_offset) {
     const Result<void> named = co_await write_manifest(false);
@@ -96,7 +107,7 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
 }
 
 Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
-  if (segment->prepared_bytes > 0) {  // else nothing was appended since it was opened
+  if (segment->prepared_bytes > 0 || segment->uncut_bytes > 0) {
     const Result<void> cut = co_await cut_prepared(segment);
     if (!cut) co_return cut;
   }
@@ -122,6 +133,8 @@ Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
     if (!file) co_return std::unexpected(file.error());
     segment->writer = std::move(*file);
   }
+  const Result<void> told = co_await cut_behind(segment, segment->writer, segment->size_bytes);
+  if (!told) co_return told;
   const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
   if (!cut) co_return cut;
   segment->prepared_bytes = 0;
@@ -198,6 +211,7 @@ Task<Result<void>> LogImpl::write_manifest(bool clean) {
 /// Appends the entries of written batches to the segment's integrity file. Under file_lock_.
 Task<Result<void>> LogImpl::write_entries(SegmentPtr segment, bool synced) {
   const std::size_t count = segment->chained;
+  synced = synced || segment->entries_uncut;
   if (count == 0 && !synced) co_return Result<void>{};
   std::string content;
   content.reserve(count * kIntegrityEntryBytes);
@@ -216,7 +230,9 @@ Task<Result<void>> LogImpl::write_entries(SegmentPtr segment, bool synced) {
   if (!synced) co_return Result<void>{};
   const Result<void> cut = co_await file->truncate(segment->entries_in_file * kIntegrityEntryBytes);
   if (!cut) co_return cut;
-  co_return co_await file->sync_data();
+  const Result<void> safe = co_await file->sync_data();
+  if (safe) segment->entries_uncut = false;
+  co_return safe;
 }
 
 Task<Result<void>> LogImpl::write_index_files(SegmentPtr segment) {
@@ -366,7 +382,7 @@ Task<Result<void>> LogImpl::close() {
   closing_.set();
   co_await background_.close();
   Result<void> outcome = flushed;
-  if (flushed && files_dirty_) outcome = co_await close_files();
+  if (flushed && files_dirty_ && !context_.leave_files) outcome = co_await close_files();
   for (const SegmentPtr& segment : segments_) {
     segment->writer.close();
     segment->close_reader();
@@ -416,7 +432,7 @@ Task<Result<void>> LogImpl::remove() {
 Task<Result<void>> LogImpl::close_files() {
   const FileLock lock = co_await FileLock::take(file_lock_);
   const SegmentPtr active = segments_.back();
-  if (active->prepared_bytes > 0) {
+  if (active->prepared_bytes > 0 || active->uncut_bytes > 0) {
     const Result<void> cut = co_await cut_prepared(active);
     if (!cut) co_return cut;
   }

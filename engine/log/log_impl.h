@@ -102,6 +102,7 @@ class LogImpl final : public Log, private CommitHost {
   // log_files.cc
   Task<Result<void>> prepare_first(SegmentPtr segment);
   Task<Result<void>> cut_prepared(SegmentPtr segment);
+  Task<Result<void>> cut_behind(SegmentPtr segment, io::File& file, std::uint64_t kept_bytes);
   Task<void> seal(SegmentPtr segment);
   Task<Result<void>> seal_files(SegmentPtr segment);
   Task<Result<void>> write_manifest(bool clean);

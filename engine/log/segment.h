@@ -118,6 +118,9 @@ struct Segment {
   std::uint64_t prepared_bytes = 0;  // the file is that long, and on stable storage as zeros
   std::uint32_t tail_crc = 0;        // of the bytes of the last block, where they are not in memory
   bool begun = false;                // named by the manifest, open and prepared
+  // As recovery found them: cut before the first write, see LogImpl::begin_segment().
+  std::uint64_t uncut_bytes = 0;  // the file's length, where something lies behind the records
+  bool entries_uncut = false;     // the same of the integrity file
 
   // Reading. The hint says which entry a scan that stopped at an offset goes on with.
   Offset scan_hint_offset{-1};
