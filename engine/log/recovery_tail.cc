@@ -155,18 +155,18 @@ Task<Result<void>> Recovery::note_tail(SegmentPtr segment, LogScanner& scanner) 
   co_return Result<void>{};
 }
 
-/// Cuts to `kept_bytes` what recovery found in `file` behind the segment's records: prepared
-/// zeros, or a tail that was never acknowledged. Reported, not synced.
+/// Cuts to `kept_bytes` what recovery found in `file` behind the records that were there: prepared
+/// zeros, or a tail that was never acknowledged. Reported, not synced. Nothing was written since.
 Task<Result<void>> LogImpl::cut_behind(SegmentPtr segment, io::File& file,
                                        std::uint64_t kept_bytes) {
   if (segment->uncut_bytes == 0) co_return Result<void>{};
-  const Result<std::uint64_t> lost =
-      co_await count_behind(file, segment->size_bytes, segment->uncut_bytes, kZerosBehindBytesMax);
+  const Result<std::uint64_t> lost = co_await count_behind(
+      file, segment->written_bytes(), segment->uncut_bytes, kZerosBehindBytesMax);
   if (!lost) co_return std::unexpected(lost.error());
   if (*lost > 0) {
     report_.bytes_cut += *lost;
-    find(concat("cut ", *lost, " bytes behind offset ", segment->next_offset.value(),
-                " that are not known to have been acknowledged"));
+    find(concat("cut ", *lost, " bytes behind byte ", segment->written_bytes(), " of segment ",
+                segment->base_offset.value(), " that are not known to have been acknowledged"));
   }
   if (kept_bytes < segment->uncut_bytes) {
     const Result<void> cut = co_await file.truncate(kept_bytes);

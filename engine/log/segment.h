@@ -105,6 +105,8 @@ struct Segment {
   AbortedIndex aborted;
   std::uint64_t transactional_batches = 0;
 
+  std::uint64_t snapshot_bytes = 0;  // the producers were last written when it was that long
+
   // Memory.
   RecentChunks recent;
   std::optional<SegmentIndex> index;  // absent where not loaded
