@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/counters.h"
+
 namespace keelson::engine::io {
 namespace {
 
@@ -160,6 +162,7 @@ std::int64_t read_space(const std::string& path, FsOperation& into) {
 }  // namespace
 
 std::int64_t run_file_operation(const Operation& operation, CommitPrimitive commit) {
+  tally(Counter::system_calls);
   if (operation.code == OpCode::sync_data) return or_errno(::fdatasync(operation.fd));
   if (operation.code == OpCode::read || !operation.durable) return transfer(operation, 0);
   if (commit == CommitPrimitive::write_dsync) return transfer(operation, RWF_DSYNC);
@@ -169,6 +172,7 @@ std::int64_t run_file_operation(const Operation& operation, CommitPrimitive comm
 }
 
 void run_fs_operation(FsOperation& operation) {
+  tally(Counter::metadata_calls);
   const std::string& path = operation.path;
   operation.result = [&]() -> std::int64_t {
     switch (operation.code) {
