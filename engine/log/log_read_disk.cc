@@ -12,7 +12,8 @@
 namespace keelson::engine::log {
 namespace {
 
-constexpr std::size_t kReadBytesMax = std::size_t{256} << 10;  // per operation (io_uring.md, 5.2)
+// Per operation. Beside 256 KiB it costs less CPU at the same rate; 1 MiB was slower.
+constexpr std::size_t kReadBytesMax = std::size_t{512} << 10;
 // Per call, the first batch aside. With the blocks it begins and ends in, a buffer of 1 MiB.
 constexpr std::uint64_t kDiskReadBytesMax = (std::uint64_t{1} << 20) - 2 * io::kBlockBytes;
 // Of a stream's entries at a time: those of 8 MiB in batches of 16 KiB.
