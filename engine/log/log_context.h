@@ -2,12 +2,15 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/io/shard.h"
 #include "engine/log/chunk_cache.h"
-#include "engine/log/read_ahead.h"
+#include "engine/log/read_stream.h"
 
 namespace keelson::engine::log {
 
@@ -24,6 +27,21 @@ struct LogLimits {
   std::int64_t idle_after_ms = 5'000;   // a log without appends gives its buffers and files back
 };
 
+using LentBytes = std::atomic<std::uint64_t>;
+
+/// Memory for a read, counted until the last reader gives it back, on whatever thread.
+struct LentBuffer {
+  LentBuffer(std::size_t size_bytes, std::shared_ptr<LentBytes> counter)
+      : memory(size_bytes), lent(std::move(counter)) {
+    lent->fetch_add(memory.size_bytes(), std::memory_order_relaxed);
+  }
+  LentBuffer(const LentBuffer&) = delete;  // counted once
+  ~LentBuffer() { lent->fetch_sub(memory.size_bytes(), std::memory_order_relaxed); }
+
+  io::AlignedBuffer memory;
+  std::shared_ptr<LentBytes> lent;  // may outlive the context
+};
+
 /// Owned by the shard; outlives its logs. One thread.
 class LogContext {
  public:
@@ -31,13 +49,17 @@ class LogContext {
       : shard_(shard),
         limits_(limits),
         chunks_(limits.cache_bytes),
-        read_ahead_(limits.cache_bytes / 2) {}
+        read_ahead_(shard.clock(), limits.cache_bytes) {}
   LogContext(const LogContext&) = delete;  // logs hold its address
 
   io::Shard& shard() { return shard_; }
   const LogLimits& limits() const { return limits_; }
   ChunkCache& chunks() { return chunks_; }
   ReadAheadBudget& read_ahead() { return read_ahead_; }
+  /// Bytes read from disk that readers still hold.
+  const std::shared_ptr<LentBytes>& lent_bytes() const { return lent_bytes_; }
+  /// Slow readers hold much of what was read for them: the others get less.
+  bool memory_short() const { return lent_bytes_->load() > 2 * limits_.cache_bytes; }
 
   /// Bytes appended to any log of the shard and not yet written.
   std::uint64_t pending_bytes = 0;
@@ -77,7 +99,8 @@ class LogContext {
   io::Shard& shard_;
   LogLimits limits_;
   ChunkCache chunks_;
-  ReadAheadBudget read_ahead_;  // half as much again as the cache
+  const std::shared_ptr<LentBytes> lent_bytes_ = std::make_shared<LentBytes>(0);
+  ReadAheadBudget read_ahead_;  // as much again as the cache
   bool direct_refused_ = false;
   io::AlignedBuffer zeros_;
   std::vector<io::AlignedBuffer> blocks_;

@@ -17,7 +17,7 @@
 #include "engine/log/chunk_cache.h"
 #include "engine/log/integrity_sidecar.h"
 #include "engine/log/log_context.h"
-#include "engine/log/read_ahead.h"
+#include "engine/log/read_stream.h"
 #include "engine/log/record_batch.h"
 #include "engine/log/segment_index.h"
 #include "engine/task.h"
@@ -124,11 +124,9 @@ struct Segment {
   std::uint64_t uncut_bytes = 0;  // the file's length, where something lies behind the records
   bool entries_uncut = false;     // the same of the integrity file
 
-  // Reading. The hint says which entry a scan that stopped at an offset goes on with.
-  Offset scan_hint_offset{-1};
-  std::uint64_t scan_hint_number = 0;
+  // Reading.
   std::shared_ptr<io::File> reader;
-  std::shared_ptr<ReadAhead> ahead;  // null where nobody reads on
+  ReadStreams streams;
 
  private:
   std::size_t next_chunk_bytes_ = kChunkBytesMin;
