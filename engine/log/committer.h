@@ -96,21 +96,29 @@ class Committer {
   void completed(Commit& commit);
   void failed(Commit& commit, Error error);
   void advance();
+  void acknowledge(Segment& segment);
   static bool lacks_tail(const Segment& segment);
   Task<Result<void>> fill_tail(std::shared_ptr<Segment> segment);
   Task<void> prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
   Task<Result<void>> prepare_step(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
+  Task<Result<void>> write_zeros(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
+  bool in_bulk() const;
+  std::uint64_t writable_bytes(const Segment& segment) const;
   Task<void> sync(std::shared_ptr<Segment> segment);
 
   LogContext& context_;
   CommitHost& host_;
   io::Event wake_;
   std::deque<Follower> segments_;
-  std::list<Commit> in_flight_;
+  std::list<Commit> in_flight_;        // in order of the log; those done wait for the ones before
+  std::size_t commits_writing_ = 0;    // of these not done
+  std::uint64_t bytes_in_flight_ = 0;  // that those are the first to write
   std::optional<Error> failure_;
   bool running_ = false;
   bool preparing_ = false;
   bool syncing_ = false;
+  std::optional<std::uint64_t> zeroing_from_;  // commits end before this while zeros are written
+  std::uint64_t usual_commit_bytes_ = 0;       // mean over the latest commits
   bool space_short_ = false;
   bool no_waiting_ = false;
   bool begin_last_ = false;

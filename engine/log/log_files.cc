@@ -63,7 +63,7 @@ Task<Result<void>> LogImpl::prepare_first(SegmentPtr segment) {
   if (!written) co_return written;
   const Result<void> synced = co_await segment->writer.sync_data();
   if (!synced) co_return synced;
-  segment->prepared_bytes = at + zeros.size();
+  segment->prepared_bytes = segment->zeroed_bytes = at + zeros.size();
   co_return Result<void>{};
 }
 
@@ -124,7 +124,7 @@ Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
   }
   const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
   if (!cut) co_return cut;
-  segment->prepared_bytes = 0;
+  segment->prepared_bytes = segment->zeroed_bytes = 0;
   co_return co_await segment->writer.sync_data();
 }
 

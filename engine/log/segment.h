@@ -115,7 +115,8 @@ struct Segment {
   std::uint64_t capacity_bytes = 0;  // segment.bytes when it was made
   std::uint64_t submitted_bytes = 0;
   std::uint64_t synced_bytes = 0;
-  std::uint64_t prepared_bytes = 0;  // the file is that long, and on stable storage as zeros
+  std::uint64_t prepared_bytes = 0;  // the file is durably that long; zeros behind the records
+  std::uint64_t zeroed_bytes = 0;    // of that, blocks that were written; the rest is reserved only
   std::uint32_t tail_crc = 0;        // of the bytes of the last block, where they are not in memory
   bool begun = false;                // named by the manifest, open and prepared
 
