@@ -1,9 +1,11 @@
 // bench/storage/append_load.cc: appends to logs of the engine alone; prints one line of JSON.
 //
 //   append_load --dir DIR --size BYTES --depth N --logs N --bytes TOTAL [--relaxed] [--backend B]
+//               [--segment BYTES --steady]
 //
 // One shard. `depth` appends are under way at any time, spread over the logs; each is a batch of
-// `size` bytes. Space is prepared as in the broker, within the measured time.
+// `size` bytes. Space is prepared as in the broker, within the measured time. --steady: the logs
+// are first filled up to their retention limit, and what is measured is appended at that limit.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -32,7 +34,9 @@ struct Options {
   std::size_t depth = 1;
   std::size_t logs = 1;
   std::uint64_t bytes = 0;
+  std::uint64_t segment_bytes = std::uint64_t{1} << 30;
   bool relaxed = false;
+  bool steady = false;
   std::string backend = "auto";
 };
 
@@ -81,10 +85,39 @@ Task<void> append_until_done(Run& run, Log& log, std::vector<std::byte> batch) {
   }
 }
 
+/// Lets old segments go as soon as there are new ones, as often as it is needed here.
+Task<void> retain(Shard& shard, Log& log, const bool& done) {
+  std::size_t segments = log.segment_count();
+  while (!done) {
+    if (log.segment_count() > segments) must(co_await log.apply_retention(), "retention");
+    segments = log.segment_count();
+    co_await shard.sleep_for_ms(1);
+  }
+}
+
+constexpr std::uint64_t kSegmentsKept = 2;
+
+/// Appends until the log's oldest segments were dropped twice over.
+Task<void> fill(Log& log, const Options& options) {
+  const std::vector<std::byte> batch = make_batch(std::size_t{256} << 10);
+  const std::uint64_t count = options.segment_bytes * (kSegmentsKept + 3) / batch.size();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::vector<std::byte> next = batch;
+    must(co_await log.append(next, engine::LeaderEpoch{0}), "append");
+  }
+}
+
 Task<int> measure(Shard& shard, const Options& options) {
   engine::log::LogContext context(shard, {});
   engine::log::LogConfig config;
   if (options.relaxed) config.durability = engine::log::Durability::relaxed;
+  config.segment_bytes = options.segment_bytes;
+  config.file_delete_delay_ms = 100;
+  if (options.steady) {
+    config.retention_bytes = static_cast<std::int64_t>(options.segment_bytes * kSegmentsKept);
+  }
+  bool done = false;
+  engine::io::TaskGroup retention(shard);
   std::vector<std::unique_ptr<Log>> logs;
   for (std::size_t i = 0; i < options.logs; ++i) {
     engine::log::LogIdentity identity;
@@ -100,6 +133,11 @@ Task<int> measure(Shard& shard, const Options& options) {
   for (const std::unique_ptr<Log>& log : logs) {
     std::vector<std::byte> first = make_batch(options.size + 700);
     must(co_await log->append(first, engine::LeaderEpoch{0}), "append");
+  }
+  if (options.steady) {
+    for (const std::unique_ptr<Log>& log : logs) retention.start(retain(shard, *log, done));
+    for (const std::unique_ptr<Log>& log : logs) co_await fill(*log, options);
+    co_await shard.sleep_for_ms(300);
   }
   Run run{.shard = shard, .left = std::max<std::uint64_t>(1, options.bytes / batch.size())};
   const std::int64_t start_ns = shard.clock().now_ns();
@@ -117,6 +155,8 @@ Task<int> measure(Shard& shard, const Options& options) {
       bytes / seconds / 1e6, static_cast<double>(run.latency.percentile(0.5)) / 1e3,
       static_cast<double>(run.latency.percentile(0.99)) / 1e3,
       static_cast<double>(run.latency.percentile(0.999)) / 1e3);
+  done = true;
+  co_await retention.wait();
   for (const std::unique_ptr<Log>& log : logs) must(co_await log->close(), "close");
   co_return 0;
 }
@@ -134,6 +174,8 @@ int main(int argc, char** argv) {
   app.add_option("--logs", options.logs)->check(CLI::PositiveNumber);
   app.add_option("--bytes", options.bytes, "in all")->required();
   app.add_flag("--relaxed", options.relaxed);
+  app.add_option("--segment", options.segment_bytes, "segment.bytes");
+  app.add_flag("--steady", options.steady, "at the retention limit");
   app.add_option("--backend", options.backend)->check(CLI::IsMember({"auto", "uring", "threads"}));
   CLI11_PARSE(app, argc, argv);
   engine::io::RuntimeOptions runtime_options;

@@ -13,18 +13,11 @@ namespace keelson::engine::log {
 namespace {
 
 constexpr std::uint64_t kCommitBytesMax = std::uint64_t{512} << 10;  // io_uring.md: never above
-// A mean commit of this size or more costs less with the journal's own commit that a write into
-// reserved space brings than with zeros written before it (bench/README.md, "Beside fio").
-constexpr std::uint64_t kBulkBytesMin = std::uint64_t{128} << 10;
 constexpr std::uint64_t kMeanOfCommits = 8;
 constexpr std::size_t kPiecesMax = 64;
-constexpr std::uint64_t kStepBytesMin = std::uint64_t{64} << 10;
-constexpr std::uint64_t kStepBytesMax = std::uint64_t{16} << 20;
-constexpr std::uint64_t kReserveBytesMax = std::uint64_t{64} << 20;
-constexpr std::uint64_t kLeadBytes = std::uint64_t{256} << 10;
-constexpr std::int64_t kSpaceRetryMs = 500;
-// Zeros are as many bytes again as the records: one write at a time held a fast log to 0.8 GB/s.
-constexpr std::size_t kZeroWritesAtOnce = 4;
+// Over old bytes two groups share what the depth supplies: one is closed while the other is
+// written.
+constexpr std::uint64_t kGroupBytesMax = std::uint64_t{1} << 20;
 
 Error error_of(std::int64_t result) {
   const int sys_errno = static_cast<int>(-result);
@@ -41,10 +34,19 @@ struct Committer::Commit : io::Operation {
   std::vector<std::shared_ptr<Chunk>> chunks;  // kept until the write is done
   std::array<iovec, kPiecesMax> pieces;
   io::AlignedBuffer block;
+  std::uint64_t to_bytes = 0;     // where it ends in the file
   std::uint64_t end_bytes = 0;    // of the segment's data in it
   std::uint64_t fresh_bytes = 0;  // not in a commit before
   int stalls = 0;                 // short writes in a row that finished no block
+  Group* group = nullptr;         // of which it is a first step
+  bool started = false;
   bool done = false;
+};
+
+/// A commit over old bytes: its first steps are under way, `closing` waits for them.
+struct Committer::Group {
+  std::size_t first_steps = 0;
+  std::vector<Commit*> closing;
 };
 
 Committer::Committer(LogContext& context, CommitHost& host)
@@ -85,6 +87,8 @@ void Committer::poison(Error error) {
     context_.pending_bytes -= follower.segment->size_bytes - follower.segment->written_bytes();
     follower.batches.clear();
   }
+  groups_.clear();
+  in_flight_.remove_if([](const Commit& commit) { return !commit.started; });
   wake_.notify();
   host_.on_failure(error);
 }
@@ -136,35 +140,140 @@ Committer::Step Committer::submit_next(Follower& follower) {
   Segment& segment = *follower.segment;
   if (segment.size_bytes == segment.submitted_bytes) return Step::wait;
   if (commits_writing_ >= context_.limits().commits_in_flight) return Step::wait;
-  const std::uint64_t start = io::round_down_to_block(segment.submitted_bytes);
-  std::uint64_t end = std::min(segment.size_bytes, start + kCommitBytesMax);
-  if (!in_flight_.empty()) {
-    // Never two on one block; and not less at a time than what is under way, so that commits grow
-    // with the depth. Of the last block only the next one knows whether it is the end.
-    if (segment.submitted_bytes != start) return Step::wait;
-    end = io::round_down_to_block(end);
-    if ((end - start) * commits_writing_ * 2 < bytes_in_flight_ || end == start) return Step::wait;
-  }
+  if (segment.has_old_bytes()) return submit_over_old_bytes(follower);
+  std::uint64_t end = segment.size_bytes;
   if (io::round_up_to_block(end) > writable_bytes(segment)) {
     prepare_ahead(follower.segment);
     const std::uint64_t writable = writable_bytes(segment);
     if (writable <= segment.submitted_bytes) return Step::wait;
     end = std::min(end, writable);
   }
+  return submit_one(follower, end);
+}
+
+/// One write of what is pending below `end_bytes`, all of it over zeros.
+Committer::Step Committer::submit_one(Follower& follower, std::uint64_t end_bytes) {
+  Segment& segment = *follower.segment;
+  const std::uint64_t start = io::round_down_to_block(segment.submitted_bytes);
+  std::uint64_t end = std::min(end_bytes, start + kCommitBytesMax);
+  if (!in_flight_.empty()) {
+    // Never two on one block; a group has its last one still to come. Of the last block only the
+    // next commit knows whether it is the end.
+    end = io::round_down_to_block(end);
+    if (segment.submitted_bytes != start || end == start || !groups_.empty()) return Step::wait;
+    if (!may_start(end - start, commits_writing_)) return Step::wait;
+  }
+  Commit& commit = add_commit(follower.segment, start, end, io::round_up_to_block(end));
+  note_size(commit.fresh_bytes);
+  if (!segment.has_old_bytes()) {
+    segment.zeroed_bytes = std::max(segment.zeroed_bytes, commit.to_bytes);
+  }
+  start_write(commit);
+  return Step::again;
+}
+
+/// Whether a further commit may join `count` others: those have at most twice as much in the mean,
+/// so that commits grow with the depth.
+bool Committer::may_start(std::uint64_t fresh_bytes, std::size_t count) const {
+  return fresh_bytes * count * 2 >= bytes_in_flight_;
+}
+
+void Committer::note_size(std::uint64_t fresh_bytes) {
+  usual_commit_bytes_ -= usual_commit_bytes_ / kMeanOfCommits;
+  usual_commit_bytes_ += fresh_bytes / kMeanOfCommits;
+}
+
+/// Where the zeros have to end behind data that ends at `data_end_bytes`.
+std::uint64_t Committer::fence_end(std::uint64_t data_end_bytes) {
+  return io::round_up_to_block(data_end_bytes + kBatchHeaderBytes);
+}
+
+/// Batches that end a header's worth before the zeros do are written at once, else as a group.
+Committer::Step Committer::submit_over_old_bytes(Follower& follower) {
+  Segment& segment = *follower.segment;
+  const std::deque<PendingBatch>& batches = follower.batches;
+  const auto first =
+      std::ranges::upper_bound(batches, segment.submitted_bytes, {}, &PendingBatch::end_bytes);
+  const auto behind = std::ranges::upper_bound(
+      first, batches.end(), segment.zeroed_bytes - kBatchHeaderBytes, {}, &PendingBatch::end_bytes);
+  if (behind != first) return submit_one(follower, std::prev(behind)->end_bytes);
+  if (zeroing_from_) return Step::wait;  // where the group would write
+  const std::uint64_t most_bytes = std::min(segment.submitted_bytes + kGroupBytesMax,
+                                            segment.prepared_bytes - kBatchHeaderBytes);
+  auto last =
+      std::ranges::upper_bound(first, batches.end(), most_bytes, {}, &PendingBatch::end_bytes);
+  if (last == first) ++last;
+  const std::uint64_t end = std::prev(last)->end_bytes;
+  if (fence_end(end) > segment.prepared_bytes) {
+    prepare_ahead(follower.segment);
+    return Step::wait;
+  }
+  if (!groups_.empty() && !may_start(end - segment.submitted_bytes, groups_.size())) {
+    return Step::wait;
+  }
+  submit_group(follower.segment, end);
+  return Step::again;
+}
+
+/// Starts the first steps of a group of whole batches that ends at `end_bytes`.
+void Committer::submit_group(const std::shared_ptr<Segment>& segment, std::uint64_t end_bytes) {
+  const std::uint64_t zeros_end = segment->zeroed_bytes;
+  const std::uint64_t to = fence_end(end_bytes);
+  std::uint64_t at = io::round_down_to_block(segment->submitted_bytes);
+  assert(at < zeros_end && zeros_end < to);
+  note_size(end_bytes - segment->submitted_bytes);
+  Group& group = groups_.emplace_back();
+  while (at < zeros_end) {
+    Commit& closing = add_commit(segment, at, end_bytes, zeros_end);
+    group.closing.push_back(&closing);
+    at = closing.to_bytes;
+  }
+  while (at < to) {
+    Commit& first = add_commit(segment, at, end_bytes, to);
+    first.group = &group;
+    ++group.first_steps;
+    at = first.to_bytes;
+    start_write(first);
+  }
+  segment->zeroed_bytes = to;
+}
+
+/// Starts the second step of the first group, where all before it and its first steps are done.
+void Committer::close_gap() {
+  if (groups_.empty()) return;
+  const Group& group = groups_.front();
+  if (group.first_steps > 0 || &in_flight_.front() != group.closing.front()) return;
+  for (Commit* const commit : group.closing) start_write(*commit);
+  groups_.pop_front();
+}
+
+/// The blocks of `segment` from `from_bytes` to `to_bytes` at most: its data below
+/// `data_end_bytes`, and zeros.
+Committer::Commit& Committer::add_commit(const std::shared_ptr<Segment>& segment,
+                                         std::uint64_t from_bytes, std::uint64_t data_end_bytes,
+                                         std::uint64_t to_bytes) {
   Commit& commit = in_flight_.emplace_back();
   commit.owner = this;
-  commit.segment = follower.segment;
+  commit.segment = segment;
   commit.code = io::OpCode::write;
-  commit.durable = !host_.relaxed();
-  commit.fd = segment.writer.fd();
-  commit.position_bytes = start;
-  std::uint64_t at = start;
+  commit.durable = !host_.relaxed() || segment->has_old_bytes();
+  commit.fd = segment->writer.fd();
+  commit.position_bytes = from_bytes;
+  const std::uint64_t end = std::min(to_bytes, from_bytes + kCommitBytesMax);
+  std::uint64_t at = from_bytes;
   std::size_t count = 0;
   while (at < end && count + 2 <= kPiecesMax) {
-    const std::shared_ptr<Chunk>* const found = segment.recent.find(at);
+    if (at >= data_end_bytes) {
+      const Bytes zeros = context_.zeros();
+      const std::size_t size = std::min<std::uint64_t>(zeros.size(), end - at);
+      commit.pieces[count++] = {const_cast<std::byte*>(zeros.data()), size};
+      at += size;
+      continue;
+    }
+    const std::shared_ptr<Chunk>* const found = segment->recent.find(at);
     assert(found != nullptr);  // what is not written stays in memory
     Chunk& chunk = **found;
-    const std::uint64_t chunk_end = std::min(end, chunk.end_bytes());
+    const std::uint64_t chunk_end = std::min({end, data_end_bytes, chunk.end_bytes()});
     const std::uint64_t whole_end = io::round_down_to_block(chunk_end);
     if (whole_end > at) {
       commit.pieces[count++] = {chunk.memory.data() + (at - chunk.position_bytes), whole_end - at};
@@ -177,22 +286,23 @@ Committer::Step Committer::submit_next(Follower& follower) {
       std::memcpy(commit.block.data(), chunk.memory.data() + (at - chunk.position_bytes), used);
       std::memset(commit.block.data() + used, 0, io::kBlockBytes - used);
       commit.pieces[count++] = {commit.block.data(), io::kBlockBytes};
-      at = chunk_end;
+      at += io::kBlockBytes;
     }
   }
-  commit.end_bytes = at;
-  const std::uint64_t fresh_bytes = at - segment.submitted_bytes;
-  usual_commit_bytes_ -= usual_commit_bytes_ / kMeanOfCommits;
-  usual_commit_bytes_ += fresh_bytes / kMeanOfCommits;
-  bytes_in_flight_ += fresh_bytes;
-  commit.fresh_bytes = fresh_bytes;
-  segment.submitted_bytes = at;
-  segment.zeroed_bytes = std::max(segment.zeroed_bytes, io::round_up_to_block(at));
   commit.buffers = commit.pieces.data();
   commit.buffer_count = static_cast<std::uint32_t>(count);
+  commit.to_bytes = at;
+  commit.end_bytes = std::min(at, data_end_bytes);
+  commit.fresh_bytes = commit.end_bytes - segment->submitted_bytes;
+  segment->submitted_bytes = commit.end_bytes;
+  return commit;
+}
+
+void Committer::start_write(Commit& commit) {
+  commit.started = true;
   ++commits_writing_;
+  bytes_in_flight_ += commit.fresh_bytes;
   submit(commit);
-  return Step::again;
 }
 
 void Committer::submit(Commit& commit) {
@@ -246,7 +356,9 @@ void Committer::completed(Commit& commit) {
   if (failure_) {
     in_flight_.remove_if([&](const Commit& held) { return &held == &commit; });
   } else {
+    if (commit.group != nullptr) --std::exchange(commit.group, nullptr)->first_steps;
     advance();
+    close_gap();
   }
   wake_.notify();
 }
@@ -306,126 +418,6 @@ Task<Result<void>> Committer::fill_tail(std::shared_ptr<Segment> segment) {
   std::memcpy(target->memory.data(), prefix.data(), prefix.size());
   target->missing_bytes = 0;
   co_return Result<void>{};
-}
-
-bool Committer::in_bulk() const { return usual_commit_bytes_ >= kBulkBytesMin; }
-
-/// Where commits have to end for now.
-std::uint64_t Committer::writable_bytes(const Segment& segment) const {
-  return std::min(segment.prepared_bytes, zeroing_from_.value_or(segment.prepared_bytes));
-}
-
-/// In bulk space is only reserved: the journal's commit that comes with a write is cheaper there
-/// than to write everything twice. Else it is zeros.
-void Committer::prepare_ahead(const std::shared_ptr<Segment>& segment) {
-  if (preparing_ || failure_ || !segment->begun) return;
-  const std::uint64_t limit = io::round_up_to_block(segment->capacity_bytes);
-  const std::uint64_t needed = io::round_up_to_block(segment->size_bytes);
-  const std::uint64_t there = in_bulk() ? segment->prepared_bytes : segment->zeroed_bytes;
-  const std::uint64_t step_max = in_bulk() ? kReserveBytesMax : kStepBytesMax;
-  const std::uint64_t step = std::clamp(there, kStepBytesMin, step_max);
-  if (needed + step / 2 <= there) return;
-  std::uint64_t target = std::min(std::max(needed, there) + step, limit);
-  target = std::max(target, needed);
-  if (target <= there) return;
-  preparing_ = true;
-  context_.shard().spawn(prepare(segment, target));
-}
-
-Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes) {
-  Result<void> prepared = co_await prepare_step(segment, target_bytes);
-  while (!failure_ && !prepared && prepared.error().code == Errc::no_space) {
-    space_short_ = true;
-    // Nothing waits for the space: the next append asks again.
-    if (io::round_up_to_block(segment->size_bytes) <= segment->prepared_bytes) break;
-    if (no_waiting_) {
-      preparing_ = false;
-      poison(prepared.error());
-      co_return;
-    }
-    co_await context_.shard().sleep_for_ms(kSpaceRetryMs);
-    target_bytes = std::max(target_bytes, io::round_up_to_block(segment->size_bytes));
-    prepared = co_await prepare_step(segment, target_bytes);
-  }
-  preparing_ = false;
-  if (!prepared && prepared.error().code != Errc::no_space) poison(prepared.error());
-  wake_.notify();
-}
-
-namespace {
-
-/// A stretch of a segment that several tasks fill, piece by piece.
-struct Zeroing {
-  Segment& segment;
-  Bytes zeros;
-  std::uint64_t next_bytes;
-  std::uint64_t end_bytes;
-  Result<void> outcome;
-};
-
-Task<void> fill_with_zeros(Zeroing& zeroing) {
-  while (zeroing.next_bytes < zeroing.end_bytes && zeroing.outcome) {
-    const std::uint64_t at = zeroing.next_bytes;
-    const Bytes piece =
-        zeroing.zeros.first(std::min<std::uint64_t>(zeroing.zeros.size(), zeroing.end_bytes - at));
-    zeroing.next_bytes += piece.size();
-    const Result<void> written = co_await zeroing.segment.writer.write_at(at, piece);
-    if (!written) zeroing.outcome = written;
-  }
-}
-
-}  // namespace
-
-/// Reserves space up to `target_bytes`, and where commits are small fills it with zeros.
-Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
-                                           std::uint64_t target_bytes) {
-  bool is_short = false;
-  const bool bulk = in_bulk();
-  bool reserved = true;
-  if (target_bytes > segment->prepared_bytes) {
-    const Result<io::DiskSpace> space = co_await io::disk_space(context_.shard(), segment->dir);
-    if (!space) co_return std::unexpected(space.error());
-    const std::uint64_t grows = target_bytes - segment->prepared_bytes;
-    const bool waited_for = io::round_up_to_block(segment->size_bytes) > segment->prepared_bytes;
-    is_short = space->free_bytes < grows + context_.limits().disk_reserve_bytes;
-    // The reserve is there for what was accepted already; ask it for no more than that.
-    if (is_short && !waited_for) co_return fail(Errc::no_space);
-    if (is_short) target_bytes = io::round_up_to_block(segment->size_bytes);
-    // The size first: a write that extends a file locks all others out of it (ext4, XFS).
-    // Where the file system cannot do that, the zeros extend it.
-    const Result<void> allocated = co_await segment->writer.allocate(target_bytes);
-    reserved = allocated.has_value();
-    if (!reserved && allocated.error().sys_errno != EOPNOTSUPP) co_return allocated;
-  }
-  if (!bulk || !reserved) {
-    const Result<void> zeroed = co_await write_zeros(segment, target_bytes);
-    if (!zeroed) co_return zeroed;
-  }
-  const Result<void> synced = co_await segment->writer.sync_data();
-  if (!synced) co_return synced;
-  segment->prepared_bytes = std::max(segment->prepared_bytes, target_bytes);
-  if (!bulk || !reserved) segment->zeroed_bytes = std::max(segment->zeroed_bytes, target_bytes);
-  space_short_ = is_short;
-  co_return Result<void>{};
-}
-
-/// Zeros up to `target_bytes`, from where nobody wrote or is about to: after a time of bulk the
-/// space before that is reserved only, and appends need not wait for the zeros.
-Task<Result<void>> Committer::write_zeros(std::shared_ptr<Segment> segment,
-                                          std::uint64_t target_bytes) {
-  std::uint64_t from = io::round_up_to_block(segment->submitted_bytes);
-  if (from + kLeadBytes <= segment->prepared_bytes) from += kLeadBytes;
-  from = std::max(segment->zeroed_bytes, from);
-  if (from >= target_bytes) co_return Result<void>{};
-  zeroing_from_ = from;
-  Zeroing zeroing{*segment, context_.zeros(), from, target_bytes, {}};
-  io::TaskGroup writes(context_.shard());
-  for (std::size_t i = 0; i < kZeroWritesAtOnce && zeroing.next_bytes < target_bytes; ++i) {
-    writes.start(fill_with_zeros(zeroing));
-  }
-  co_await writes.wait();
-  zeroing_from_.reset();
-  co_return zeroing.outcome;
 }
 
 void Committer::sync_behind() {

@@ -19,10 +19,15 @@ constexpr std::uint64_t kFirstStepBytes = std::uint64_t{64} << 10;
 
 Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
   const bool reopened = segment->written_bytes() > 0 || segment->prepared_bytes > 0;
-  Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
-                                               io::OpenFlags{.write = true, .create = !reopened});
-  if (!file) co_return std::unexpected(file.error());
-  segment->writer = std::move(*file);
+  Result<bool> reused = false;
+  if (!reopened) reused = co_await reuse_spare(segment);
+  if (!reused) co_return std::unexpected(reused.error());
+  if (!*reused) {
+    Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
+                                                 io::OpenFlags{.write = true, .create = !reopened});
+    if (!file) co_return std::unexpected(file.error());
+    segment->writer = std::move(*file);
+  }
   if (segment->prepared_bytes == 0) {
     const Result<void> prepared = co_await prepare_first(segment);
     if (!prepared) co_return prepared;
@@ -124,7 +129,7 @@ Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
   }
   const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
   if (!cut) co_return cut;
-  segment->prepared_bytes = segment->zeroed_bytes = 0;
+  segment->prepared_bytes = segment->zeroed_bytes = segment->old_bytes = 0;
   co_return co_await segment->writer.sync_data();
 }
 
@@ -150,7 +155,8 @@ Manifest LogImpl::describe(bool clean) const {
     if (!complete && !clean) {
       manifest.segments.push_back({.base_offset = base,
                                    .created_ms = segment->created_ms,
-                                   .prepared = segment->prepared_bytes > 0});
+                                   .prepared = segment->prepared_bytes > 0,
+                                   .recycled = segment->old_bytes > 0});
       break;
     }
     manifest.segments.push_back(
@@ -302,6 +308,7 @@ Task<Result<void>> LogImpl::write_pending_files() {
 
 /// An idle log holds no buffer, no descriptor and no timer. What comes next reopens the file.
 void LogImpl::give_back_memory() {
+  drop_spare();
   for (const SegmentPtr& segment : segments_) {
     remember_tail(*segment);
     segment->forget_memory();
@@ -363,6 +370,7 @@ Task<Result<void>> LogImpl::close() {
   while (housekeeping_) co_await housekeeper_gone_.wait();
   const Result<void> flushed = co_await committer_.flush();
   co_await committer_.drain();
+  drop_spare();
   closing_.set();
   co_await background_.close();
   Result<void> outcome = flushed;
