@@ -238,13 +238,21 @@ void Committer::submit_group(const std::shared_ptr<Segment>& segment, std::uint6
   segment->zeroed_bytes = to;
 }
 
-/// Starts the second step of the first group, where all before it and its first steps are done.
-void Committer::close_gap() {
-  if (groups_.empty()) return;
-  const Group& group = groups_.front();
-  if (group.first_steps > 0 || &in_flight_.front() != group.closing.front()) return;
-  for (Commit* const commit : group.closing) start_write(*commit);
-  groups_.pop_front();
+/// Starts the second steps of groups whose first steps are done. Those of several may be under way,
+/// on different blocks: which of them reach the drive does not matter, for each closes a gap behind
+/// which all is durable up to the next zeros.
+void Committer::close_gaps() {
+  while (!groups_.empty()) {
+    const Group& group = groups_.front();
+    const Commit& first = *group.closing.front();
+    if (group.first_steps > 0) return;
+    for (const Commit& before : in_flight_) {
+      if (&before == &first) break;
+      if (!before.done && before.to_bytes > first.position_bytes) return;  // on the same block
+    }
+    for (Commit* const commit : group.closing) start_write(*commit);
+    groups_.pop_front();
+  }
 }
 
 /// The blocks of `segment` from `from_bytes` to `to_bytes` at most: its data below
@@ -358,7 +366,7 @@ void Committer::completed(Commit& commit) {
   } else {
     if (commit.group != nullptr) --std::exchange(commit.group, nullptr)->first_steps;
     advance();
-    close_gap();
+    close_gaps();
   }
   wake_.notify();
 }

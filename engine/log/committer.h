@@ -106,7 +106,7 @@ class Committer {
   Step submit_one(Follower& follower, std::uint64_t end_bytes);
   Step submit_over_old_bytes(Follower& follower);
   void submit_group(const std::shared_ptr<Segment>& segment, std::uint64_t end_bytes);
-  void close_gap();
+  void close_gaps();
   bool may_start(std::uint64_t fresh_bytes, std::size_t count) const;
   void note_size(std::uint64_t fresh_bytes);
   static std::uint64_t fence_end(std::uint64_t data_end_bytes);

@@ -32,7 +32,8 @@ Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
     const Result<void> prepared = co_await prepare_first(segment);
     if (!prepared) co_return prepared;
   }
-  if (manifest_clean_ || manifest_last_base_ < segment->base_offset) {
+  // Retention may have named it already, but not as what it is now.
+  if (manifest_clean_ || manifest_last_base_ < segment->base_offset || *reused) {
     const Result<void> named = co_await write_manifest(false);
     if (!named) co_return named;
   }
@@ -150,6 +151,9 @@ Manifest LogImpl::describe(bool clean) const {
       manifest.segments.push_back({.base_offset = base, .next_offset = base, .dropped = true});
       continue;
     }
+    // One that has no file yet is not named where another stays: begin_segment() will.
+    const bool has_file = segment->prepared_bytes > 0 || segment->written_bytes() > 0;
+    if (!has_file && !clean && i > leaving_) break;
     // A rolled segment whose bytes are not all written is still the last one for recovery.
     const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
     if (!complete && !clean) {

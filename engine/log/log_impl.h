@@ -189,7 +189,8 @@ class LogImpl final : public Log, private CommitHost {
   void drop_spare();
   void unlink_spare(SegmentPtr spare);
   Task<Result<bool>> reuse_spare(SegmentPtr segment);
-  Task<Result<void>> clear_spare(std::string path, std::uint64_t size_bytes, SegmentPtr segment);
+  Task<Result<io::File>> clear_spare(std::string path, std::uint64_t usable_bytes,
+                                     Offset base_offset);
 
   void warn(std::string line) const;
   void find(std::string finding);  // a finding of recovery: reported and logged

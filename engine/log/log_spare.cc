@@ -60,9 +60,10 @@ Task<Result<bool>> LogImpl::reuse_spare(SegmentPtr segment) {
   }
   spare->close_reader();
   const std::string path = spare->current_path(".log");
-  const Result<void> cleared = co_await clear_spare(path, spare->size_bytes, segment);
-  if (!cleared) {
-    warn(concat("a dropped segment's file is not used again: ", to_string(cleared.error().code)));
+  const std::uint64_t usable_bytes = io::round_down_to_block(spare->size_bytes);
+  Result<io::File> file = co_await clear_spare(path, usable_bytes, segment->base_offset);
+  if (!file) {
+    warn(concat("a dropped segment's file is not used again: ", to_string(file.error().code)));
     unlink_spare(std::move(spare));
     co_return false;
   }
@@ -70,28 +71,28 @@ Task<Result<bool>> LogImpl::reuse_spare(SegmentPtr segment) {
   if (!renamed) co_return std::unexpected(renamed.error());
   const Result<void> synced = co_await io::sync_dir(shard_, dir_);
   if (!synced) co_return std::unexpected(synced.error());
+  segment->writer = std::move(*file);
+  segment->prepared_bytes = segment->old_bytes = usable_bytes;
+  segment->zeroed_bytes = std::min(kHeadBytes, usable_bytes);
   co_return true;
 }
 
-/// Opens the file at `path` for `segment`, whole blocks of it, and makes its head durable.
-Task<Result<void>> LogImpl::clear_spare(std::string path, std::uint64_t size_bytes,
-                                        SegmentPtr segment) {
+/// Opens the file at `path`, cuts it to `usable_bytes`, and makes the head durable that says what
+/// it is to be.
+Task<Result<io::File>> LogImpl::clear_spare(std::string path, std::uint64_t usable_bytes,
+                                            Offset base_offset) {
   Result<io::File> file = co_await open_direct(context_, path, io::OpenFlags{.write = true});
   if (!file) co_return std::unexpected(file.error());
-  const std::uint64_t usable_bytes = io::round_down_to_block(size_bytes);
   const Result<void> cut = co_await file->truncate(usable_bytes);
-  if (!cut) co_return cut;
+  if (!cut) co_return std::unexpected(cut.error());
   io::AlignedBuffer head(std::min(kHeadBytes, usable_bytes));
   std::ranges::fill(head.bytes(), std::byte{0});
-  write_spare_head(head.bytes(), identity_, segment->base_offset);
+  write_spare_head(head.bytes(), identity_, base_offset);
   const Result<void> written = co_await file->write_at(0, head.bytes());
-  if (!written) co_return written;
+  if (!written) co_return std::unexpected(written.error());
   const Result<void> synced = co_await file->sync_data();
-  if (!synced) co_return synced;
-  segment->writer = std::move(*file);
-  segment->prepared_bytes = segment->old_bytes = usable_bytes;
-  segment->zeroed_bytes = head.size_bytes();
-  co_return Result<void>{};
+  if (!synced) co_return std::unexpected(synced.error());
+  co_return std::move(*file);
 }
 
 }  // namespace keelson::engine::log

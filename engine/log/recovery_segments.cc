@@ -246,9 +246,13 @@ Task<Result<void>> Recovery::recover_last(SegmentPtr segment, ScanRules rules) {
 Task<Result<void>> Recovery::cut(SegmentPtr segment, io::File& file, std::uint64_t file_bytes) {
   if (file_bytes > segment->size_bytes) {
     // What lies in a recycled file is of no record that counts, or not told apart from those.
-    const bool recycled = manifest_ && manifest_->segments.back().recycled;
+    Result<bool> recycled = manifest_ && manifest_->segments.back().recycled;
+    if (!*recycled && segment->size_bytes == 0) {
+      recycled = co_await is_unused_spare(segment->path(".log"), segment->base_offset);
+    }
+    if (!recycled) co_return std::unexpected(recycled.error());
     Result<std::uint64_t> lost = 0;
-    if (!recycled) lost = co_await count_cut(file, segment->size_bytes, file_bytes);
+    if (!*recycled) lost = co_await count_cut(file, segment->size_bytes, file_bytes);
     if (!lost) co_return std::unexpected(lost.error());
     log_.report_.bytes_cut += *lost;
     if (*lost > 0) {
