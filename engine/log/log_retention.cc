@@ -99,6 +99,7 @@ Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone, bool dive
   std::vector<std::string> paths;
   for (const SegmentPtr& segment : gone) {
     segment->deleted = true;
+    segment->streams.clear();  // their cursors hold the segment
     for (const std::string_view ending : kSegmentEndings) {
       std::string path = segment->path(ending);
       if (ending == ".snapshot" && segment->base_offset >= start_) continue;

@@ -49,7 +49,7 @@ class RecycleTest : public testing::TestWithParam<RecycledLoad> {};
 TEST_P(RecycleTest, NoCrashBringsAnOldRecordBack) {
   const RecycledLoad& load = GetParam();
   const char* const asked = std::getenv("KEELSON_TEST_SEEDS");
-  const std::uint64_t seeds = asked ? std::strtoull(asked, nullptr, 10) : 25;
+  const std::uint64_t seeds = asked ? std::strtoull(asked, nullptr, 10) : 10;
   std::uint64_t recycled = 0;
   std::uint64_t reads = 0;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
