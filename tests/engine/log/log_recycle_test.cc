@@ -84,5 +84,92 @@ TEST_P(RecycleTest, NoCrashBringsAnOldRecordBack) {
 INSTANTIATE_TEST_SUITE_P(Loads, RecycleTest, testing::ValuesIn(test::recycled_loads()),
                          [](const auto& parameter) { return parameter.param.name; });
 
+std::size_t dropped_files(const io::SimDisk& disk) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      disk.files(), [](const std::string& path) { return path.ends_with(".log.deleted"); }));
+}
+
+/// Appends `count` batches, so many that the log rolls more than once.
+Task<void> append_alike(Log& log, int count) {
+  for (int i = 0; i < count; ++i) {
+    std::vector<std::byte> batch = test::alike_batch(50'000);
+    const Result<AppendResult> appended = co_await log.append(batch, test::kRecycledEpoch);
+    EXPECT_TRUE(appended.has_value());
+  }
+}
+
+Task<void> drop_and_wait(io::Shard& shard, Log& log) {
+  const Result<std::size_t> dropped = co_await log.apply_retention();
+  EXPECT_TRUE(dropped.has_value() && *dropped > 0);
+  co_await shard.sleep_for_ms(10);  // longer than file.delete.delay.ms
+}
+
+const RecycledLoad kPlain{.name = "plain", .value_bytes = {50'000}};
+
+// One file is kept for the next segment, which takes it; none when the log is idle or closed.
+TEST(Recycle, KeepsOneFileWhileAppendsGoOn) {
+  io::SimWorld world(5);
+  io::SimNode& node = world.start_node("n");
+  world.run_task(node.shard(), [](io::Shard& shard, io::SimNode& machine) -> Task<void> {
+    Result<RecycledLog> opened = co_await test::open_recycled(shard, test::recycled_config(kPlain));
+    EXPECT_TRUE(opened.has_value());
+    Log& log = *opened->log;
+    co_await append_alike(log, 20);
+    co_await drop_and_wait(shard, log);
+    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    co_await append_alike(log, 4);
+    EXPECT_EQ(dropped_files(machine.disk()), 0u);
+    EXPECT_TRUE(test::last_is_recycled(machine.disk()));
+    co_await append_alike(log, 20);
+    co_await drop_and_wait(shard, log);
+    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    co_await shard.sleep_for_ms(200);  // idle
+    EXPECT_EQ(dropped_files(machine.disk()), 0u);
+    co_await append_alike(log, 20);
+    co_await drop_and_wait(shard, log);
+    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    const Result<void> closed = co_await log.close();
+    EXPECT_TRUE(closed.has_value());
+    EXPECT_EQ(dropped_files(machine.disk()), 0u);
+  }(node.shard(), node));
+}
+
+// Its offsets come back, and then nothing would tell an old batch from a new one.
+TEST(Recycle, ADivergedEndIsNeverUsedAgain) {
+  io::SimWorld world(6);
+  io::SimNode& node = world.start_node("n");
+  world.run_task(node.shard(), [](io::Shard& shard, io::SimNode& machine) -> Task<void> {
+    Result<RecycledLog> opened = co_await test::open_recycled(shard, test::recycled_config(kPlain));
+    EXPECT_TRUE(opened.has_value());
+    Log& log = *opened->log;
+    co_await append_alike(log, 20);
+    const Result<void> cut = co_await log.truncate_suffix(Offset{2});
+    EXPECT_TRUE(cut.has_value());
+    co_await shard.sleep_for_ms(10);
+    EXPECT_EQ(dropped_files(machine.disk()), 0u);
+    co_await append_alike(log, 4);
+    EXPECT_FALSE(test::last_is_recycled(machine.disk()));
+    const Result<void> closed = co_await log.close();
+    EXPECT_TRUE(closed.has_value());
+  }(node.shard(), node));
+}
+
+// Without a sync between its two steps a group means nothing.
+TEST(Recycle, RelaxedLogsKeepNoFile) {
+  io::SimWorld world(7);
+  io::SimNode& node = world.start_node("n");
+  world.run_task(node.shard(), [](io::Shard& shard, io::SimNode& machine) -> Task<void> {
+    LogConfig config = test::recycled_config(kPlain);
+    config.durability = Durability::relaxed;
+    Result<RecycledLog> opened = co_await test::open_recycled(shard, config);
+    EXPECT_TRUE(opened.has_value());
+    co_await append_alike(*opened->log, 20);
+    co_await drop_and_wait(shard, *opened->log);
+    EXPECT_EQ(dropped_files(machine.disk()), 0u);
+    const Result<void> closed = co_await opened->log->close();
+    EXPECT_TRUE(closed.has_value());
+  }(node.shard(), node));
+}
+
 }  // namespace
 }  // namespace keelson::engine::log
