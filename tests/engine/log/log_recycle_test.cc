@@ -106,6 +106,31 @@ Task<void> drop_and_wait(io::Shard& shard, Log& log) {
 
 const RecycledLoad kPlain{.name = "plain", .value_bytes = {50'000}};
 
+// Whatever single operation fails, nothing acknowledged is lost, and nothing old comes back.
+TEST(Recycle, EachFailingOperationIsSurvived) {
+  const RecycledLoad load{
+      .name = "plain", .value_bytes = {50'000}, .segment_bytes = 300'000, .pause_ms = 2};
+  std::uint64_t failed = 0;
+  for (std::uint64_t nth = 1; nth < 900; nth += 5) {
+    SCOPED_TRACE(testing::Message() << "operation " << nth);
+    io::SimWorld world(8);
+    io::SimNode& node = world.start_node("n");
+    RecycledHistory history{.may_fail = true};
+    node.reset_counts();
+    node.fail_nth(io::OpKind::any_disk, nth);
+    node.shard().spawn(test::serve_recycled(node.shard(), load, history));
+    world.run_for(30'000'000);
+    failed += node.count(io::OpKind::any_disk) >= nth ? 1 : 0;
+    node.faults().nth.clear();
+    world.power_cut(node);
+    test::expect_kafka_finds_the_end(node.disk(), history);
+    world.restart_node(node);
+    world.run_task(node.shard(), check(node.shard(), load, history));
+    ASSERT_FALSE(HasFailure());
+  }
+  EXPECT_GT(failed, 100u);
+}
+
 // One file is kept for the next segment, which takes it; none when the log is idle or closed.
 TEST(Recycle, KeepsOneFileWhileAppendsGoOn) {
   io::SimWorld world(5);

@@ -64,6 +64,7 @@ struct RecycledHistory {
   std::int64_t told_start = 0;
   std::uint64_t reads = 0;
   std::uint64_t bad_reads = 0;
+  bool may_fail = false;  // an operation was made to
 };
 
 /// The value is of zeros: an old batch, and prepared space, have the same bytes in most places.
@@ -161,7 +162,7 @@ inline engine::Task<void> read_alike(RecycledServe& serve) {
         co_await serve.log.read(engine::Offset{from}, engine::Offset{end}, {.bytes_max = 200'000});
     if (!read) {
       const bool gone = read.error().code == engine::Errc::offset_out_of_range;
-      if (!gone && !serve.log.failure()) ++serve.history.bad_reads;
+      if (!gone && !serve.log.failure() && !serve.history.may_fail) ++serve.history.bad_reads;
       continue;
     }
     std::int64_t at = from;
@@ -175,7 +176,7 @@ inline engine::Task<void> read_alike(RecycledServe& serve) {
 inline engine::Task<void> serve_recycled(engine::io::Shard& shard, const RecycledLoad& load,
                                          RecycledHistory& history) {
   engine::Result<RecycledLog> opened = co_await open_recycled(shard, recycled_config(load));
-  EXPECT_TRUE(opened.has_value());
+  EXPECT_TRUE(opened.has_value() || history.may_fail);
   if (!opened) co_return;
   RecycledServe serve{shard, *opened->log, load, history};
   serve.live = static_cast<std::size_t>(load.writers) + 2;
@@ -184,12 +185,12 @@ inline engine::Task<void> serve_recycled(engine::io::Shard& shard, const Recycle
   shard.spawn(read_alike(serve));
   while (!serve.log.failure()) {
     const engine::Result<std::size_t> dropped = co_await serve.log.apply_retention();
-    EXPECT_TRUE(dropped.has_value() || serve.log.failure());
+    EXPECT_TRUE(dropped.has_value() || serve.log.failure() || history.may_fail);
     if (shard.rng().next() % 4 == 0) {
       const engine::Offset start = serve.log.log_start_offset();
       if (start + 3 <= serve.log.durable_offset()) {
         const engine::Result<void> moved = co_await serve.log.advance_start(start + 3);
-        EXPECT_TRUE(moved.has_value() || serve.log.failure());
+        EXPECT_TRUE(moved.has_value() || serve.log.failure() || history.may_fail);
       }
     }
     history.told_start = std::max(history.told_start, serve.log.log_start_offset().value());
@@ -258,12 +259,17 @@ inline void expect_kafka_finds_the_end(const engine::io::SimDisk& disk,
                                        const RecycledHistory& history) {
   std::int64_t end = 0;
   const auto files = segment_files(disk);
+  // A log that failed before its new segment had a file, and then let all others go.
+  if (files.empty() && history.may_fail) return;
   for (auto file = files.begin(); file != files.end(); ++file) {
     const KafkaWalk walk = walk_as_kafka(*disk.content(file->second), file->first);
     EXPECT_FALSE(walk.overflows) << file->second << ": an old batch follows offset "
                                  << walk.next_offset - 1 << " at byte " << walk.size_bytes;
     const auto next = std::next(file);
-    if (next != files.end()) EXPECT_EQ(walk.next_offset, next->first) << file->second;
+    // A dropped file whose renaming failed stays until the next open.
+    if (next != files.end() && !history.may_fail) {
+      EXPECT_EQ(walk.next_offset, next->first) << file->second;
+    }
     end = walk.next_offset;
   }
   if (history.acknowledged_end > 0) EXPECT_GE(end, history.acknowledged_end);
