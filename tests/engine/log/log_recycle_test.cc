@@ -106,6 +106,15 @@ Task<void> drop_and_wait(io::Shard& shard, Log& log) {
 
 const RecycledLoad kPlain{.name = "plain", .value_bytes = {50'000}};
 
+TEST(Recycle, TheLoadsEndOnBlocksWhereTheySaySo) {
+  for (const RecycledLoad& load : test::recycled_loads()) {
+    if (!load.name.ends_with("blocks")) continue;
+    for (const std::size_t bytes : load.value_bytes) {
+      EXPECT_EQ(test::alike_batch(bytes).size() % io::kBlockBytes, 0u) << load.name;
+    }
+  }
+}
+
 // Whatever single operation fails, nothing acknowledged is lost, and nothing old comes back.
 TEST(Recycle, EachFailingOperationIsSurvived) {
   const RecycledLoad load{

@@ -37,7 +37,7 @@ struct RecycledLoad {
 inline std::vector<RecycledLoad> recycled_loads() {
   return {
       {.name = "small", .value_bytes = {900}, .writers = 8, .pause_ms = 2},
-      {.name = "blocks", .value_bytes = {4096 - 69, 8192 - 69}, .pause_ms = 2},
+      {.name = "blocks", .value_bytes = {4096 - 70, 8192 - 70}, .pause_ms = 2},
       {.name = "mixed", .value_bytes = {50, 4000, 4050, 20'000}, .pause_ms = 2},
       {.name = "bulk",
        .value_bytes = {100'000},
@@ -45,7 +45,7 @@ inline std::vector<RecycledLoad> recycled_loads() {
        .segment_bytes = 3'000'000,
        .round_ns_max = 25'000'000},
       {.name = "bulk_blocks",
-       .value_bytes = {65'536 - 71},
+       .value_bytes = {65'536 - 72},
        .writers = 16,
        .segment_bytes = 3'000'000,
        .round_ns_max = 25'000'000},
