@@ -48,6 +48,7 @@ struct ManifestSegment {
   bool sealed = false;
   bool dropped = false;
   bool prepared = false;  // the last one: space was made in its file, so that is not empty
+  bool recycled = false;  // the last one: its file held dropped records of this log
 
   friend bool operator==(const ManifestSegment&, const ManifestSegment&) = default;
 };
