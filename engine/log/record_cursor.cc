@@ -31,47 +31,75 @@ bool RecordCursor::read_slowly(T& value) {
   return false;
 }
 
-bool RecordCursor::skip(std::int32_t bytes, std::uint64_t record_end) {
-  const std::uint64_t at = consumed();
-  if (bytes < 0 || at > record_end || static_cast<std::uint64_t>(bytes) > record_end - at) {
-    return false;
-  }
-  position_ += bytes;
-  return true;
-}
+namespace {
 
-bool RecordCursor::read_headers(std::int32_t count, std::uint64_t record_end) {
-  // A header takes two bytes at least, so a false count runs out of bytes, not of time.
-  for (std::int32_t index = 0; index < count; ++index) {
-    std::int32_t key_bytes = 0;
-    std::int32_t value_bytes = 0;
-    if (!read(key_bytes) || !skip(key_bytes, record_end)) return false;
-    if (!read(value_bytes)) return false;
-    if (value_bytes < -1) return false;
-    if (value_bytes >= 0 && !skip(value_bytes, record_end)) return false;
-    if (consumed() > record_end) return false;
+/// A reader of one record whose bytes are all there. Everything is inlined into one loop without
+/// memory traffic: of the bytes of small records, this is what the broker spends most on.
+class WholeRecord {
+ public:
+  WholeRecord(const std::byte* start, const std::byte* end) : at_(start), end_(end) {}
+
+  const std::byte* at() const { return at_; }
+  bool at_end() const { return at_ == end_; }
+
+  template <class T>
+  [[gnu::always_inline]] bool read(T& value) {
+    using U = std::make_unsigned_t<T>;
+    if (at_ == end_) return false;
+    const auto first = static_cast<std::uint8_t>(at_[0]);
+    if (first < 0x80) [[likely]] {
+      ++at_;
+      value = un_zig_zag(static_cast<U>(first));
+      return true;
+    }
+    if (end_ - at_ >= 2 && static_cast<std::uint8_t>(at_[1]) < 0x80) {
+      value = un_zig_zag(static_cast<U>((first & 0x7f) | static_cast<U>(at_[1]) << 7));
+      at_ += 2;
+      return true;
+    }
+    return read_varint(at_, end_, value);
   }
-  return true;
-}
+  [[gnu::always_inline]] bool skip(std::int32_t bytes) {
+    if (bytes < 0 || bytes > end_ - at_) return false;
+    at_ += bytes;
+    return true;
+  }
+  /// A length of -1 stands for null.
+  [[gnu::always_inline]] bool skip_nullable(std::int32_t bytes) {
+    return bytes == -1 || skip(bytes);
+  }
+  bool skip_headers(std::int32_t count) {
+    // A header takes two bytes at least, so a false count runs out of bytes, not of time.
+    for (std::int32_t index = 0; index < count; ++index) {
+      std::int32_t bytes = 0;
+      if (!read(bytes) || !skip(bytes)) return false;
+      if (!read(bytes) || !skip_nullable(bytes)) return false;
+    }
+    return true;
+  }
+
+ private:
+  const std::byte* at_;
+  const std::byte* end_;
+};
+
+}  // namespace
 
 /// The record lies whole in the window.
-bool RecordCursor::read_whole(RecordFields& fields, std::uint64_t record_end) {
-  if (!skip(1, record_end)) return false;  // attributes
-  if (!read(fields.timestamp_delta) || !read(fields.offset_delta)) return false;
-
-  if (!read(fields.key_bytes) || fields.key_bytes < -1) return false;
-  fields.key = position_;
-  if (fields.key_bytes > 0 && !skip(fields.key_bytes, record_end)) return false;
-
-  if (!read(fields.value_bytes) || fields.value_bytes < -1) return false;
-  fields.value = position_;
-  if (fields.value_bytes > 0 && !skip(fields.value_bytes, record_end)) return false;
-
-  if (!read(fields.header_count) || fields.header_count < 0) return false;
-  fields.headers = position_;
-  if (!read_headers(fields.header_count, record_end)) return false;
-  fields.end = position_;
-  return consumed() == record_end;
+bool RecordCursor::read_whole(RecordFields& fields, std::int32_t length) {
+  WholeRecord record(position_, position_ + length);
+  if (!record.skip(1)) return false;  // attributes
+  if (!record.read(fields.timestamp_delta) || !record.read(fields.offset_delta)) return false;
+  if (!record.read(fields.key_bytes)) return false;
+  fields.key = record.at();
+  if (!record.skip_nullable(fields.key_bytes) || !record.read(fields.value_bytes)) return false;
+  fields.value = record.at();
+  if (!record.skip_nullable(fields.value_bytes) || !record.read(fields.header_count)) return false;
+  fields.headers = record.at();
+  if (fields.header_count < 0) return false;
+  if (fields.header_count > 0 && !record.skip_headers(fields.header_count)) return false;
+  fields.end = position_ = record.at();
+  return record.at_end();
 }
 
 bool RecordCursor::skip_later(std::int32_t bytes) {
@@ -145,13 +173,12 @@ RecordCursor::Step RecordCursor::next(RecordFields& fields) {
     return Step::paused;
   std::int32_t length = 0;
   if (!read(length) || length < 0) return Step::failed;
-  const std::uint64_t record_end = consumed() + static_cast<std::uint64_t>(length);
   if (length <= end_ - position_) [[likely]] {
-    return read_whole(fields, record_end) ? Step::record : Step::failed;
+    return read_whole(fields, length) ? Step::record : Step::failed;
   }
   in_parts_ = true;
   part_ = Part::start;
-  record_end_ = record_end;
+  record_end_ = consumed() + static_cast<std::uint64_t>(length);
   return skip_later(1) ? read_in_parts(fields) : Step::failed;  // attributes
 }
 

@@ -78,15 +78,12 @@ class RecordCursor {
   /// in the window.
   enum class Part : std::uint8_t { start, value, headers, header_key, header_value, end };
 
-  bool read_whole(RecordFields& fields, std::uint64_t record_end);
-  bool read_headers(std::int32_t count, std::uint64_t record_end);
+  bool read_whole(RecordFields& fields, std::int32_t length);
   Step read_in_parts(RecordFields& fields);
   /// False where it takes longer: pause or fail.
   bool pass_by(Step& step);
   bool read_part(RecordFields& fields);
-  /// Passes `bytes`, none of which lies at or behind `record_end`, all of them in the window.
-  bool skip(std::int32_t bytes, std::uint64_t record_end);
-  /// The same for a record in parts, wherever the bytes are.
+  /// Passes `bytes` of a record in parts, wherever they are, none of them behind record_end_.
   bool skip_later(std::int32_t bytes);
 
   const std::byte* position_ = nullptr;
