@@ -37,6 +37,8 @@ struct SingleReplicator::FetchWait {
 
 namespace {
 
+constexpr std::int64_t kExpectedBytes = std::int64_t{1} << 20;  // of one partition, as logs read
+
 /// Sets another event when its own is notified.
 struct Relay : Event::Subscription {
   explicit Relay(Event& target) : target(target) {
@@ -54,18 +56,20 @@ struct Watch {
 
 }  // namespace
 
-/// Has the logs read what the request will come to, from its partition number `next` of the share
-/// on, as far as there is room. Where to go on next time.
-std::size_t SingleReplicator::expect_more(ShardState& state, const Share& share, std::size_t next,
-                                          const FetchCall& call, std::int64_t bytes_left) {
-  for (; next < share.count; ++next) {
+/// Has the logs read what the request will come to behind its partition `at` of the share, as far
+/// as there is room for it in the response and in memory. `next` was not said yet; the same of the
+/// next call.
+std::size_t SingleReplicator::expect_more(ShardState& state, const Share& share, std::size_t at,
+                                          std::size_t next, const FetchCall& call,
+                                          std::int64_t bytes_left) {
+  for (next = std::max(next, at + 1); next < share.count; ++next) {
     const FetchPartition& wanted = call.partitions[share[next]];
+    const std::int64_t each = std::min<std::int64_t>(wanted.bytes_max, kExpectedBytes);
+    if (static_cast<std::int64_t>(next - at) * each >= bytes_left) break;
     Partition* const partition = state.find(wanted.key);
-    if (partition == nullptr || wanted.bytes_max <= 0) continue;
-    if (bytes_left <= 0) break;
+    if (partition == nullptr || each <= 0) continue;
     engine::log::ReadLimits limits;
-    limits.bytes_max =
-        static_cast<std::uint64_t>(std::min<std::int64_t>(bytes_left, wanted.bytes_max));
+    limits.bytes_max = static_cast<std::uint64_t>(each);
     if (!expect_fetched(*partition, wanted, call.read_committed, limits)) break;
   }
   return next;
@@ -77,7 +81,7 @@ Task<void> SingleReplicator::fetch_on(const Share& share, FetchCall& call,
   ShardState& state = state_of(share.shard);
   std::size_t expected = 0;
   for (std::size_t i = 0; i < share.count; ++i) {
-    expected = expect_more(state, share, std::max(expected, i + 1), call, bytes_left);
+    expected = expect_more(state, share, i, expected, call, bytes_left);
     const FetchPartition& wanted = call.partitions[share[i]];
     FetchAnswer& answer = answers[share[i]];
     Partition* const partition = state.find(wanted.key);
@@ -96,6 +100,12 @@ Task<void> SingleReplicator::fetch_on(const Share& share, FetchCall& call,
         co_await read_fetched(*partition, wanted, call.read_committed, call.zstd_allowed, limits);
     const std::size_t bytes = engine::total_bytes(answer.records);
     if (bytes > 0) nothing_yet = false;
+    // What is left was too little for this one. Those behind it come first next time; to ask each
+    // of their files now costs more than it brings.
+    const bool has_more = wanted.offset.value() < answer.high_watermark;
+    const bool is_full = bytes == 0 && !nothing_yet && answer.error == ApiErrc::none && has_more &&
+                         bytes_left < wanted.bytes_max;
+    if (is_full) bytes_left = 0;
     bytes_left -= static_cast<std::int64_t>(bytes);
   }
 }

@@ -16,7 +16,8 @@
 namespace keelson::engine::log {
 namespace {
 
-constexpr std::uint64_t kShortReadBytes = std::uint64_t{64} << 10;  // while memory is short
+// At least as much is read from disk for a reader who comes again; no more while memory is short.
+constexpr std::uint64_t kShortReadBytes = std::uint64_t{64} << 10;
 
 /// What a walk over batches needs of a header.
 struct Peek {
@@ -84,13 +85,17 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
       if (at < start_) co_return fail(Errc::offset_out_of_range);  // dropped meanwhile
       continue;                                                    // anything may have happened
     }
-    if (stream && stream->take(segment->base_offset, bound, limits, result.batches)) {
-      read_on(segment, stream, bound, limits);
+    if (stream && stream->is_ready()) {
+      const bool taken = stream->take(segment->base_offset, bound, limits, result.batches);
+      if (taken) read_on(segment, stream, bound, limits);
       co_return std::move(result);
     }
-    if (limits.less_will_do && context_.memory_short()) {
-      if (!limits.at_least_one_batch) co_return std::move(result);
-      limits.bytes_max = std::min(limits.bytes_max, kShortReadBytes);
+    if (limits.less_will_do) {
+      // The last bytes of a response are not worth a read from disk, of many partitions at that.
+      const bool is_short = context_.memory_short();
+      const bool may_wait = !limits.at_least_one_batch;
+      if (may_wait && (is_short || limits.bytes_max < kShortReadBytes)) co_return std::move(result);
+      if (is_short) limits.bytes_max = std::min(limits.bytes_max, kShortReadBytes);
     }
     Result<DiskRead> read = co_await read_disk(segment, at, bound, limits);
     if (!read && at < start_) co_return fail(Errc::offset_out_of_range);  // dropped meanwhile

@@ -181,7 +181,9 @@ void LogImpl::follow_reader(const SegmentPtr& segment, std::shared_ptr<ReadStrea
 bool LogImpl::read_on(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset below,
                       ReadLimits limits, ReadAheadUse first) {
   stream->below = below;
-  stream->piece_bytes = std::min(limits.bytes_max, kDiskReadBytesMax);
+  // Not as little as the end of a response had room for.
+  stream->piece_bytes =
+      std::max(stream->piece_bytes, std::min(limits.bytes_max, kDiskReadBytesMax));
   if (stream->filling || segment->deleted) return true;
   if (!background_.enter()) return false;
   stream->filling = true;

@@ -54,7 +54,7 @@ bool ReadStream::must_wait() const {
 bool ReadStream::take(Offset segment_base, Offset below_now, const ReadLimits& limits,
                       SliceList& into) {
   std::uint64_t given_bytes = 0;
-  while (!pieces.empty() && pieces.front()->state == ReadPiece::State::ready) {
+  while (is_ready()) {
     ReadPiece& piece = *pieces.front();
     const auto& entries = piece.run.entries;
     const std::uint64_t start = entries[piece.taken].position_bytes;

@@ -100,6 +100,10 @@ struct ReadStream {
 
   /// Something is under way that the reader should wait for instead of reading it too.
   bool must_wait() const;
+  /// What the reader gets next is here, or nothing if the limits leave no room for it.
+  bool is_ready() const {
+    return !pieces.empty() && pieces.front()->state == ReadPiece::State::ready;
+  }
   /// Gives what is ready and within the limits to the reader, who then goes on behind it. False
   /// where there is nothing, or it is gone; the disk has to be read then.
   bool take(Offset segment_base, Offset below, const ReadLimits& limits, SliceList& into);
