@@ -81,6 +81,9 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
       start_ahead(segment, segment->ahead->end, bound, limits);
       co_return std::move(result);
     }
+    if (!names_.try_share()) co_await names_.share();
+    const NameLock::Share share(names_);
+    if (segment->deleted && at >= start_) continue;  // compacted meanwhile
     const bool goes_on = segment->scan_hint_offset == at;
     Result<DiskRead> read = co_await read_disk(segment, at, bound, limits);
     if (!read && at < start_) co_return fail(Errc::offset_out_of_range);  // dropped meanwhile
@@ -130,6 +133,12 @@ void LogImpl::start_ahead(const SegmentPtr& segment, Offset from, Offset below, 
 /// In background_. What comes of it is for the one who reads on, if it is still wanted then.
 Task<void> LogImpl::read_ahead(SegmentPtr segment, std::shared_ptr<ReadAhead> ahead, Offset below) {
   const io::Gate::Pass pass(background_);
+  if (!names_.try_share()) co_await names_.share();
+  const NameLock::Share share(names_);
+  if (segment->deleted) {
+    ahead->drop();
+    co_return;
+  }
   const ReadLimits limits{.bytes_max = ahead->bytes, .at_least_one_batch = false};
   Result<DiskRead> read = co_await read_disk(segment, ahead->from, below, limits);
   const bool whole = read && !read->batches.empty() && read->end > ahead->from;

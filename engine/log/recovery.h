@@ -40,6 +40,7 @@ class Recovery {
   Task<Result<void>> check_identity();
   Task<Result<void>> finish_replacement();
   Task<Result<void>> remove_leftovers();
+  Task<Result<void>> settle_swaps();
   Task<Result<void>> set_aside_unknown();
   Task<Result<void>> set_aside(std::string name, std::string_view why);
   Task<Result<bool>> is_all_zero(std::string path);
