@@ -40,6 +40,7 @@ Task<Result<CompactionReport>> Compactor::run() {
   if (mapped_to_ <= state.first_dirty) co_return fail(Errc::overloaded);
   round_.below = mapped_to_;
 
+  if (!log_.first_dirty_) log_.first_dirty_ = state.first_dirty;  // says that it is compacted
   const std::vector<SegmentPtr> segments(log_.segments_.begin(), log_.segments_.end());
   const std::vector<std::size_t> groups =
       group_segments(facts(), log_.config_, round_.below, state.first_uncleanable);

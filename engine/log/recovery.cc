@@ -57,7 +57,7 @@ Task<Result<void>> Recovery::run() {
   log_.end_ = log_.durable_ = log_.segments_.back()->next_offset;
 
   log_.first_dirty_ = manifest_ ? manifest_->first_dirty : hints_.first_dirty;
-  if (log_.first_dirty() == log_.start_) log_.first_dirty_.reset();  // also where it is no such
+  if (log_.first_dirty_) log_.first_dirty_ = log_.first_dirty();
 
   const Result<void> epochs = co_await load_epochs();
   if (!epochs) co_return epochs;

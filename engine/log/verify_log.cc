@@ -94,6 +94,7 @@ Task<void> LogVerify::read_manifest() {
     walk_.identity = manifest->identity;
   } else {
     walk_.identity = manifest->identity;
+    if (manifest->first_dirty) walk_.facts.compacted = true;
     walk_.manifest = std::move(*manifest);
   }
 }

@@ -120,7 +120,7 @@ bool SegmentVerify::check_entry(const ScannedBatch& batch, const IntegrityEntry&
   const bool same = entry.header_crc == integrity_crc(batch.bytes) &&
                     entry.size_bytes == header.size_bytes() &&
                     base_ + entry.relative_last_offset == header.last_offset() &&
-                    entry.max_timestamp_ms == header.max_timestamp;
+                    entry.max_timestamp_ms == header.records_timestamp_max();
   if (same) return true;
   damaged_ = true;
   walk_.find(FindingKind::integrity, file_,
@@ -161,7 +161,7 @@ void SegmentVerify::check_times(const ScannedBatch& batch) {
     const Offset named = base_ + entry.relative_offset;
     if (named > batch.header.last_offset()) return;
     const bool holds =
-        named >= batch.header.base_offset && batch.header.max_timestamp == entry.timestamp_ms;
+        named >= batch.header.base_offset && batch.header.records_timestamp_max() == entry.timestamp_ms;
     if (!holds || (batches_ > 1 && max_timestamp_ms_ > entry.timestamp_ms)) {
       walk_.find(FindingKind::time_index, name,
                  concat("entry ", times_next_, " says that ", entry.timestamp_ms,
