@@ -31,6 +31,7 @@ Task<Result<CompactionReport>> Compactor::run() {
   round_.now_ms = shard_.clock().wall_ms();
   round_.delete_retention_ms = log_.config_.delete_retention_ms;
   report_.first_dirty = state.first_dirty;
+  if (state.first_uncleanable <= state.first_dirty) co_return report_;
   while (log_.sealing_ > 0) co_await log_.sealed_.wait();
 
   const Result<void> mapped = co_await map_keys(state.first_dirty, state.first_uncleanable);
@@ -77,7 +78,7 @@ Task<Result<void>> Compactor::map_keys(Offset from, Offset below) {
   co_return Result<void>{};
 }
 
-/// False where the map is full.
+/// False where the end is reached, or the map is full.
 Task<Result<bool>> Compactor::map_segment(SegmentPtr segment, Offset from, Offset below,
                                           CompactionTransactions& transactions) {
   auto aborted = co_await log_.collect_aborted(segment->base_offset, segment->next_offset);
@@ -91,7 +92,11 @@ Task<Result<bool>> Compactor::map_segment(SegmentPtr segment, Offset from, Offse
     if (!more) co_return std::unexpected(more.error());
     if (!*more) break;
     const BatchHeader& header = source.header();
-    if (header.last_offset() >= below) break;
+    if (header.last_offset() >= below) {
+      mapped_to_ = std::max(mapped_to_, std::min(header.base_offset, below));
+      report_.bytes_read += source.bytes_read();
+      co_return false;
+    }
     if (header.is_control()) {
       (void)transactions.note_control(header, source.batch());
     } else if (!transactions.note_data(header) && header.last_offset() >= from) {
