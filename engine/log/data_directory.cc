@@ -19,6 +19,7 @@ constexpr std::string_view kCleanStopName = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryName = "recovery-point-offset-checkpoint";
 constexpr std::string_view kStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kReplicationName = "replication-offset-checkpoint";
+constexpr std::string_view kCleanerName = "cleaner-offset-checkpoint";
 
 constexpr std::size_t kSmallFileBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kCheckpointBytesMax = std::size_t{64} << 20;
@@ -88,6 +89,7 @@ class Directory final : public DataDirectory {
   bool other_writer_ = false;
   std::map<std::string, Offset> recovery_points_;
   std::map<std::string, Offset> start_offsets_;
+  std::map<std::string, Offset> first_dirty_;  // as in the file
 };
 
 Task<Result<void>> Directory::start() {
@@ -105,6 +107,9 @@ Task<Result<void>> Directory::start() {
   Result<std::map<std::string, Offset>> starts = co_await read_checkpoint(kStartName);
   if (!starts) co_return std::unexpected(starts.error());
   start_offsets_ = std::move(*starts);
+  Result<std::map<std::string, Offset>> dirty = co_await read_checkpoint(kCleanerName);
+  if (!dirty) co_return std::unexpected(dirty.error());
+  first_dirty_ = std::move(*dirty);
   co_return Result<void>{};
 }
 
@@ -292,6 +297,9 @@ OpenHints Directory::hints_for(std::string_view log_name) const {
   if (const auto found = start_offsets_.find(name); found != start_offsets_.end()) {
     hints.log_start_offset = found->second;
   }
+  if (const auto found = first_dirty_.find(name); found != first_dirty_.end()) {
+    hints.first_dirty = found->second;
+  }
   return hints;
 }
 
@@ -354,16 +362,22 @@ Task<Result<void>> Directory::write_checkpoints(
   std::map<std::string, Offset> recovery;
   std::map<std::string, Offset> starts;
   std::map<std::string, Offset> replication;
+  std::map<std::string, Offset> dirty;
   for (const auto& [name, checkpoint] : by_log_name) {
     recovery[name] = checkpoint.recovery_point;
     if (!checkpoint.start_is_segment_base) starts[name] = checkpoint.log_start_offset;
     replication[name] = checkpoint.high_watermark;
+    if (checkpoint.first_dirty) dirty[name] = *checkpoint.first_dirty;
   }
   const Result<void> first = co_await write_checkpoint(kRecoveryName, std::move(recovery));
   if (!first) co_return first;
   const Result<void> second = co_await write_checkpoint(kStartName, std::move(starts));
   if (!second) co_return second;
-  co_return co_await write_checkpoint(kReplicationName, std::move(replication));
+  const Result<void> third = co_await write_checkpoint(kReplicationName, std::move(replication));
+  if (!third || dirty == first_dirty_) co_return third;
+  const Result<void> fourth = co_await write_checkpoint(kCleanerName, dirty);
+  if (fourth) first_dirty_ = std::move(dirty);
+  co_return fourth;
 }
 
 Task<Result<void>> Directory::finish(const std::map<std::string, Checkpoint>& by_log_name) {

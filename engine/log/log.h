@@ -194,6 +194,8 @@ class Log {
                                                                CompactionOptions options) = 0;
   /// Below, no key has two records. The log start where the log was never compacted.
   virtual Offset first_dirty() const = 0;
+  /// The same, for cleaner-offset-checkpoint; nothing where the log was never compacted.
+  virtual std::optional<Offset> compacted_to() const = 0;
   /// Drops everything from `offset` on. For a follower that diverged.
   [[nodiscard]] virtual Task<Result<void>> truncate_suffix(Offset offset) = 0;
 

@@ -69,6 +69,9 @@ class LogImpl final : public Log, private CommitHost {
   CompactionState compaction_state(Offset below) const override;
   Task<Result<CompactionReport>> compact(Pace& pace, CompactionOptions options) override;
   Offset first_dirty() const override;
+  std::optional<Offset> compacted_to() const override {
+    return first_dirty_ ? std::optional(first_dirty()) : std::nullopt;
+  }
   Task<Result<void>> truncate_suffix(Offset offset) override;
   Task<Result<void>> flush() override;
   Task<Result<void>> checkpoint() override;
