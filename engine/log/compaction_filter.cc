@@ -78,7 +78,8 @@ Task<Result<Bytes>> BatchFilter::apply(Bytes batch, BatchHeader header) {
   ++counts_.batches_in;
   if (header.last_offset() >= round_.below) {  // not of this round
     if (header.is_control()) {
-      transactions_.note_kept_control(header, batch);
+      (void)transactions_.note_control(header, batch);
+      transactions_.keep_marker();
     } else {
       (void)transactions_.note_data(header);
     }
@@ -100,6 +101,7 @@ Task<Result<Bytes>> BatchFilter::apply(Bytes batch, BatchHeader header) {
     co_return emptied(header);
   }
   ++counts_.batches_out;
+  if (header.is_control()) transactions_.keep_marker();
   const bool set_horizon =
       (kept->tombstones || verdict.ends_nothing) && !has_delete_horizon(header);
   if (kept->all && !set_horizon) co_return batch;

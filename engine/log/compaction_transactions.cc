@@ -32,15 +32,8 @@ bool CompactionTransactions::note_data(const BatchHeader& header) {
 }
 
 bool CompactionTransactions::note_control(const BatchHeader& header, Bytes batch) {
-  return end_transaction(header, batch, false);
-}
-
-void CompactionTransactions::note_kept_control(const BatchHeader& header, Bytes batch) {
-  end_transaction(header, batch, true);
-}
-
-bool CompactionTransactions::end_transaction(const BatchHeader& header, Bytes batch, bool keep) {
   begin_up_to(header.last_offset());
+  ended_.reset();
   if (header.record_count == 0) return true;  // emptied before
   const std::optional<MarkerType> type = marker_type(batch);
   if (!type) return false;
@@ -48,11 +41,15 @@ bool CompactionTransactions::end_transaction(const BatchHeader& header, Bytes ba
   if (*type == MarkerType::commit) return committed_.erase(id) == 0;
   const auto aborted = aborted_.find(id);
   if (aborted == aborted_.end()) return true;
-  const Aborted ended = aborted->second;
+  const bool has_batches = aborted->second.has_batches;
+  ended_ = aborted->second.entry;
   aborted_.erase(aborted);
-  if (!ended.has_batches && !keep) return true;
-  index_.push_back(ended.entry);
-  return false;
+  return !has_batches;
+}
+
+void CompactionTransactions::keep_marker() {
+  if (ended_) index_.push_back(*ended_);
+  ended_.reset();
 }
 
 }  // namespace keelson::engine::log

@@ -28,11 +28,12 @@ class CompactionTransactions {
   /// A control batch, whole: true where it ends nothing that is left, so that it can go once its
   /// time has come.
   bool note_control(const BatchHeader& header, Bytes batch);
-  /// A control batch that stays as it is, whatever is left.
-  void note_kept_control(const BatchHeader& header, Bytes batch);
+  /// The marker that was noted last stays for now. Then so does its entry, also where nothing is
+  /// left for it to end: whoever reads the log from a producer snapshot on counts it.
+  void keep_marker();
 
-  /// The entries of aborted transactions whose marker stays and has something to end, since the
-  /// last call; in the order of the markers.
+  /// The entries of aborted transactions whose marker stays, since the last call; in the order of
+  /// the markers.
   std::vector<TransactionIndexEntry> take_index() { return std::exchange(index_, {}); }
 
  private:
@@ -47,12 +48,11 @@ class CompactionTransactions {
   };
 
   void begin_up_to(Offset offset);
-  bool end_transaction(const BatchHeader& header, Bytes batch, bool keep);
-
   std::priority_queue<TransactionIndexEntry, std::vector<TransactionIndexEntry>, StartsLater>
       coming_;
   std::map<ProducerId, Aborted> aborted_;  // begun, marker not seen
   std::set<ProducerId> committed_;         // with batches, marker not seen
+  std::optional<TransactionIndexEntry> ended_;  // by the marker noted last, an abort
   std::vector<TransactionIndexEntry> index_;
 };
 

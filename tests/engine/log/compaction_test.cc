@@ -1,191 +1,33 @@
 // Compaction of whole logs on simulated machines, beside a reference model: random batches,
 // transactions, tombstones and producers; crashes and failing operations at every point of a run;
 // readers, appends, retention and truncation at the same time.
-#include "engine/log/compaction.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
+#include <cerrno>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 
 #include "engine/io/sim/sim_world.h"
 #include "engine/log/verify.h"
-#include "tests/engine/log/compaction_model.h"
+#include "tests/engine/log/compaction_support.h"
 
 namespace keelson::engine::log {
 namespace {
 
+using test::check_log;
+using test::compact;
+using test::compacted;
 using test::CompactionModel;
+using test::kDir;
+using test::kRetentionMs;
 using test::ModelRecord;
+using test::open_log;
+using test::Opened;
 using test::Seen;
-
-const std::string kDir = "table-3";
-constexpr std::int64_t kRetentionMs = 5'000;
-constexpr Offset kNoBound{std::numeric_limits<std::int64_t>::max()};
-
-class StderrLogger final : public Logger {
- public:
-  void write(LogLevel, std::string_view component, std::string_view line) override {
-    if (!on_) return;
-    std::fprintf(stderr, "[%.*s] %.*s\n", static_cast<int>(component.size()), component.data(),
-                 static_cast<int>(line.size()), line.data());
-  }
-  bool enabled(LogLevel) const override { return on_; }
-
- private:
-  const bool on_ = std::getenv("KEELSON_TEST_LOG") != nullptr;
-};
-StderrLogger test_logger;
-
-LogConfig compacted() {
-  LogConfig config;
-  config.segment_bytes = 4'000;
-  config.file_delete_delay_ms = 10;
-  config.cleanup_delete = false;
-  config.cleanup_compact = true;
-  config.delete_retention_ms = kRetentionMs;
-  config.index_interval_bytes = 500;
-  return config;
-}
-
-LogLimits quick_limits() {
-  LogLimits limits;
-  limits.disk_reserve_bytes = 1 << 20;
-  limits.sidecar_delay_ms = 2;
-  limits.idle_after_ms = 20;
-  return limits;
-}
-
-/// One opening of the log; the context outlives it.
-struct Opened {
-  std::unique_ptr<LogContext> context;
-  std::unique_ptr<Log> log;
-};
-
-Task<Result<Opened>> open_log(io::Shard& shard, LogConfig config, OpenHints hints = {}) {
-  Opened opened{std::make_unique<LogContext>(shard, quick_limits()), nullptr};
-  Result<std::unique_ptr<Log>> log =
-      co_await Log::open(*opened.context, kDir, test::kIdentity, config, hints);
-  if (!log) co_return std::unexpected(log.error());
-  opened.log = std::move(*log);
-  co_return std::move(opened);
-}
-
-/// Appends random batches, and notes in the model what was acknowledged.
-class Writer {
- public:
-  Writer(io::Shard& shard, Log& log, CompactionModel& model, int keys)
-      : shard_(shard), log_(log), model_(model), keys_(keys) {}
-
-  Task<bool> append_some(int count) {
-    for (int i = 0; i < count; ++i) {
-      const bool appended = co_await append_one();
-      if (!appended) co_return false;
-    }
-    co_return true;
-  }
-
-  /// Ends what is open, so that the last stable offset is the end.
-  Task<bool> end_transactions() {
-    for (CompactionModel::Producer& producer : model_.producers) {
-      if (producer.transaction < 0) continue;
-      const bool ended = co_await end(producer, random(2) == 0);
-      if (!ended) co_return false;
-    }
-    co_return true;
-  }
-
-  Task<bool> append_one() {
-    const std::uint64_t choice = random(10);
-    if (choice < 4) co_return co_await write(nullptr, false);
-    CompactionModel::Producer& producer = model_.producers[random(model_.producers.size())];
-    if (producer.transaction >= 0 && choice >= 8) co_return co_await end(producer, random(2) == 0);
-    const bool in_transaction = producer.id <= 200;
-    co_return co_await write(&producer, in_transaction);
-  }
-
- private:
-  std::uint64_t random(std::uint64_t below) { return shard_.rng().next() % below; }
-
-  Task<bool> write(CompactionModel::Producer* producer, bool transactional) {
-    constexpr Codec kCodecs[] = {Codec::none, Codec::none, Codec::gzip, Codec::snappy, Codec::lz4,
-                                 Codec::zstd};
-    BatchBuilder builder(kCodecs[random(6)]);
-    const int count = 1 + static_cast<int>(random(5));
-    if (transactional && producer->transaction < 0) {
-      producer->transaction = static_cast<int>(model_.outcomes.size());
-      model_.outcomes.push_back(CompactionModel::Outcome::open);
-    }
-    if (producer != nullptr) {
-      builder.producer(ProducerId{producer->id}, ProducerEpoch{0}, producer->next_sequence);
-    }
-    builder.transactional(transactional);
-    std::vector<ModelRecord> records;
-    for (int i = 0; i < count; ++i) {
-      ModelRecord record;
-      record.key = concat("key", random(static_cast<std::uint64_t>(keys_)));
-      if (random(5) != 0) record.value = std::string(random(120), static_cast<char>('a' + i));
-      record.timestamp_ms = shard_.clock().wall_ms() - static_cast<std::int64_t>(random(100));
-      if (transactional) record.transaction = producer->transaction;
-      std::optional<Bytes> value;
-      if (record.value) value = test::as_bytes(*record.value);
-      const std::string name = "h";
-      const RecordHeader header{test::as_bytes(name), test::as_bytes(record.key)};
-      builder.add(record.timestamp_ms, test::as_bytes(record.key), value,
-                  std::span(&header, random(2)));
-      records.push_back(std::move(record));
-    }
-    std::vector<std::byte> batch = builder.build();
-    const Result<AppendResult> appended = co_await log_.append(batch, LeaderEpoch{5});
-    if (!appended) co_return false;
-    if (producer != nullptr) producer->next_sequence += count;
-    for (int i = 0; i < count; ++i) {
-      model_.records[appended->base_offset.value() + i] = std::move(records[i]);
-    }
-    model_.end = appended->last_offset.value() + 1;
-    co_return true;
-  }
-
-  Task<bool> end(CompactionModel::Producer& producer, bool abort) {
-    std::vector<std::byte> marker =
-        test::make_marker(producer.id, abort, shard_.clock().wall_ms());
-    const Result<AppendResult> appended = co_await log_.append(marker, LeaderEpoch{5});
-    if (!appended) co_return false;
-    model_.outcomes[static_cast<std::size_t>(std::exchange(producer.transaction, -1))] =
-        abort ? CompactionModel::Outcome::aborted : CompactionModel::Outcome::committed;
-    model_.end = appended->last_offset.value() + 1;
-    co_return true;
-  }
-
-  io::Shard& shard_;
-  Log& log_;
-  CompactionModel& model_;
-  const int keys_;
-};
-
-Task<Result<CompactionReport>> compact(io::Shard& shard, Log& log, CompactionModel& model,
-                                       std::uint64_t map_bytes = std::uint64_t{1} << 20,
-                                       Offset below = kNoBound) {
-  Pace pace(shard, {});
-  const CompactionState state = log.compaction_state(below);
-  model.note_attempt(state.first_uncleanable.value(), shard.clock().wall_ms());
-  CompactionOptions options;
-  options.map_bytes_max = map_bytes;
-  options.below = below;
-  co_return co_await log.compact(pace, options);
-}
-
-Task<void> check_log(io::Shard& shard, Log& log, const CompactionModel& model,
-                     bool has_table = true) {
-  const Result<Seen> seen = co_await test::observe(log, 1 + shard.rng().next() % 20'000);
-  EXPECT_TRUE(seen.has_value()) << (seen ? "" : to_string(seen.error().code));
-  if (!seen) co_return;
-  model.check(*seen, log.log_start_offset().value(), log.first_dirty().value(),
-              shard.clock().wall_ms(), kRetentionMs);
-  if (has_table) EXPECT_EQ(CompactionModel::table(*seen), model.table(seen->stable));
-}
+using test::test_logger;
+using test::Writer;
 
 struct Findings : VerifyObserver {
   void on_finding(const Finding& finding) override {
@@ -346,6 +188,266 @@ TEST(CompactionCrash, NoPointOfARunLosesOrBringsBackAValue) {
   }
   RecordProperty("images", static_cast<int>(images_seen));
   EXPECT_GT(images_seen, 1'000u);
+}
+
+// Whatever single operation fails, nothing is lost and nothing comes back.
+TEST(CompactionFaults, EachFailingOperationIsSurvived) {
+  int gone_on = 0;
+  for (const int why : {EIO, ENOSPC}) {
+    for (std::uint64_t nth = 1;; ++nth) {
+      SCOPED_TRACE(testing::Message() << "operation " << nth << " fails with errno " << why);
+      io::SimWorld world(11);
+      world.set_logger(test_logger);
+      io::SimNode& node = world.start_node("n");
+      CompactionModel model;
+      world.run_task(node.shard(), fill(node.shard(), model, 50));
+      Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), compacted()));
+      ASSERT_TRUE(opened.has_value());
+      node.reset_counts();
+      node.fail_nth(io::OpKind::any_disk, nth, why);
+      const Result<CompactionReport> report =
+          world.run_task(node.shard(), compact(node.shard(), *opened->log, model));
+      const bool reached = node.count(io::OpKind::any_disk) >= nth;
+      EXPECT_TRUE(report.has_value() || reached);
+      node.faults().nth.clear();
+      if (!opened->log->failure()) {
+        ++gone_on;
+        world.run_task(node.shard(), check_log(node.shard(), *opened->log, model));
+        Writer writer(node.shard(), *opened->log, model, 12);
+        EXPECT_TRUE(world.run_task(node.shard(), writer.append_some(5)));
+        EXPECT_TRUE(world.run_task(node.shard(), writer.end_transactions()));
+      }
+      const Result<void> closed = world.run_task(node.shard(), opened->log->close());
+      EXPECT_TRUE(closed.has_value() || opened->log->failure());
+      opened->log.reset();
+      world.kill_node(node);
+      world.restart_node(node);
+      world.run_task(node.shard(), check_crashed(node.shard(), model, true));
+      ASSERT_FALSE(testing::Test::HasFailure());
+      if (!reached) break;
+    }
+  }
+  EXPECT_GT(gone_on, 50);
+}
+
+/// What goes on beside compaction; ends when `stop` is set, and counts itself out.
+struct Beside {
+  io::Shard& shard;
+  Log& log;
+  CompactionModel& model;
+  bool stop = false;
+  int live = 0;
+  int reads = 0;
+  int runs = 0;
+
+  std::uint64_t random(std::uint64_t below) { return shard.rng().next() % below; }
+
+  Task<void> append() {
+    Writer writer(shard, log, model, 20);
+    while (!stop) {
+      const bool appended = co_await writer.append_one();
+      EXPECT_TRUE(appended);
+      if (random(3) == 0) co_await shard.sleep_for_ms(static_cast<std::int64_t>(random(3)));
+    }
+    --live;
+  }
+
+  /// From anywhere to the end, in small pieces: batches whole, in order, and as they were sent.
+  Task<void> read() {
+    while (!stop) {
+      const std::int64_t start = log.log_start_offset().value();
+      const std::int64_t end = log.durable_offset().value();
+      Offset at{start + static_cast<std::int64_t>(
+                            random(static_cast<std::uint64_t>(end - start) + 1))};
+      while (at < log.durable_offset() && !stop) {
+        const Result<ReadResult> read =
+            co_await log.read(at, log.durable_offset(), {.bytes_max = 1 + random(3'000)});
+        if (!read && read.error().code == Errc::offset_out_of_range) break;
+        EXPECT_TRUE(read.has_value()) << to_string(read.error().code);
+        if (!read || read->batches.empty()) break;
+        const std::vector<std::byte> bytes = test::flat(read->batches);
+        for (std::size_t position = 0; position < bytes.size();) {
+          const auto header = read_batch_header(Bytes(bytes).subspan(position));
+          EXPECT_TRUE(header && header->next_offset() > at);
+          if (!header) co_return;
+          RecordReader records(Bytes(bytes).subspan(position, header->size_bytes()));
+          for (auto record = records.next(); record && *record; record = records.next()) {
+            const auto known = model.records.find((*record)->offset.value());
+            if (header->is_control() || known == model.records.end()) continue;
+            EXPECT_EQ(test::text_of(*(*record)->key), known->second.key);
+            EXPECT_EQ((*record)->value.has_value(), known->second.value.has_value());
+          }
+          at = header->next_offset();
+          position += header->size_bytes();
+          ++reads;
+        }
+      }
+      const Offset stable = log.last_stable_offset(log.durable_offset());
+      const auto aborted = co_await log.aborted_transactions(log.log_start_offset(), stable);
+      EXPECT_TRUE(aborted.has_value());
+      const auto found = co_await log.find_time(
+          shard.clock().wall_ms() - static_cast<std::int64_t>(random(5'000)), stable);
+      EXPECT_TRUE(found.has_value());
+      co_await shard.sleep_for_ms(1);
+    }
+    --live;
+  }
+
+  Task<void> keep_compacting() {
+    while (!stop) {
+      const Result<CompactionReport> report = co_await compact(shard, log, model);
+      const bool sound = report || report.error().code == Errc::cancelled ||
+                         report.error().code == Errc::not_found;
+      EXPECT_TRUE(sound) << to_string(report.error().code);
+      if (report && report->segments_in > 0) ++runs;
+      co_await shard.sleep_for_ms(static_cast<std::int64_t>(random(20)));
+    }
+    --live;
+  }
+
+  Task<void> drop_old() {
+    while (!stop) {
+      co_await shard.sleep_for_ms(static_cast<std::int64_t>(random(200)));
+      const Result<std::size_t> dropped = co_await log.apply_retention();
+      EXPECT_TRUE(dropped.has_value());
+      if (random(4) != 0) continue;
+      const std::int64_t some = static_cast<std::int64_t>(random(40));
+      const Result<void> moved =
+          co_await log.advance_start(std::min(log.log_start_offset() + some, log.first_dirty()));
+      EXPECT_TRUE(moved.has_value());
+    }
+    --live;
+  }
+
+  Task<void> run(std::int64_t for_ms) {
+    live = 5;
+    shard.spawn(append());
+    shard.spawn(read());
+    shard.spawn(read());
+    shard.spawn(keep_compacting());
+    shard.spawn(drop_old());
+    co_await shard.sleep_for_ms(for_ms);
+    stop = true;
+    while (live > 0) co_await shard.sleep_for_ms(1);
+  }
+};
+
+TEST(CompactionBeside, ReadersAppendsAndRetentionGoOn) {
+  int runs = 0;
+  int reads = 0;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    io::SimWorld world(seed);
+    world.set_logger(test_logger);
+    io::SimNode& node = world.start_node("n");
+    node.faults().short_read_ppm = 20'000;
+    node.faults().short_write_ppm = 20'000;
+    CompactionModel model;
+    LogConfig config = compacted();
+    config.cleanup_delete = seed % 2 == 0;
+    config.retention_bytes = 30'000;
+    config.retention_ms = kUnlimited;
+    Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), config));
+    ASSERT_TRUE(opened.has_value());
+    Beside beside{node.shard(), *opened->log, model};
+    world.run_task(node.shard(), beside.run(600));
+    runs += beside.runs;
+    reads += beside.reads;
+    Writer writer(node.shard(), *opened->log, model, 20);
+    EXPECT_TRUE(world.run_task(node.shard(), writer.end_transactions()));
+    EXPECT_THAT(opened->log->recovery().findings, testing::IsEmpty());
+    const bool whole = opened->log->log_start_offset() == Offset{0};
+    world.run_task(node.shard(), check_log(node.shard(), *opened->log, model, whole));
+    const Result<void> closed = world.run_task(node.shard(), opened->log->close());
+    EXPECT_TRUE(closed.has_value());
+    opened->log.reset();
+    Findings findings;
+    const auto verified = world.run_task(
+        node.shard(), verify_directory(node.shard(), kDir, {.records = true}, findings));
+    EXPECT_TRUE(verified.has_value());
+    EXPECT_THAT(findings.texts, testing::IsEmpty());
+    ASSERT_FALSE(testing::Test::HasFailure());
+  }
+  EXPECT_GT(runs, 60);
+  EXPECT_GT(reads, 10'000);
+}
+
+// A follower's end is cut above the high watermark, whatever compaction is at.
+TEST(CompactionBeside, ACutEndIsCutAndTheRestIsWhole) {
+  int cut_short = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    io::SimWorld world(seed);
+    world.set_logger(test_logger);
+    io::SimNode& node = world.start_node("n");
+    CompactionModel model;
+    world.run_task(node.shard(), fill(node.shard(), model, 60));
+    const Offset high_watermark{model.end / 2};
+    Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), compacted()));
+    ASSERT_TRUE(opened.has_value());
+    std::optional<Result<CompactionReport>> report;
+    node.shard().spawn([](io::Shard& shard, Log& log, CompactionModel& with, Offset below,
+                          std::optional<Result<CompactionReport>>& into) -> Task<void> {
+      into = co_await compact(shard, log, with, std::uint64_t{1} << 20, below);
+    }(node.shard(), *opened->log, model, high_watermark, report));
+    world.run_for(static_cast<std::int64_t>(world.rng().next() % 8'000'000));
+    const Offset cut = high_watermark + 1 + static_cast<std::int64_t>(world.rng().next() % 5);
+    const Result<void> done =
+        world.run_task(node.shard(), opened->log->truncate_suffix(cut));
+    ASSERT_TRUE(done.has_value()) << to_string(done.error().code);
+    world.run_until([&] { return report.has_value(); }, world.now_ns() + 60'000'000'000);
+    ASSERT_TRUE(report.has_value());
+    if (!*report) {
+      ++cut_short;
+      EXPECT_THAT(report->error().code, testing::AnyOf(Errc::cancelled, Errc::not_found));
+    }
+    ASSERT_LE(opened->log->log_end_offset(), cut);
+    const std::int64_t end = opened->log->log_end_offset().value();
+    model.records.erase(model.records.lower_bound(end), model.records.end());
+    model.end = end;
+    const Result<Seen> seen =
+        world.run_task(node.shard(), test::observe(*opened->log, 10'000));
+    ASSERT_TRUE(seen.has_value());
+    // What was open where it was cut is decided by nobody here: values of the rest count.
+    for (const auto& [offset, record] : seen->records) {
+      ASSERT_TRUE(model.records.contains(offset));
+      ASSERT_TRUE(record.same_content(model.records.at(offset)));
+    }
+    const Result<void> closed = world.run_task(node.shard(), opened->log->close());
+    EXPECT_TRUE(closed.has_value());
+  }
+  EXPECT_GT(cut_short, 0);
+}
+
+TEST(CompactionBeside, ClosingAndRemovingEndARun) {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    io::SimWorld world(seed);
+    world.set_logger(test_logger);
+    io::SimNode& node = world.start_node("n");
+    CompactionModel model;
+    world.run_task(node.shard(), fill(node.shard(), model, 60));
+    Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), compacted()));
+    ASSERT_TRUE(opened.has_value());
+    std::optional<Result<CompactionReport>> report;
+    node.shard().spawn([](io::Shard& shard, Log& log, CompactionModel& with,
+                          std::optional<Result<CompactionReport>>& into) -> Task<void> {
+      into = co_await compact(shard, log, with);
+    }(node.shard(), *opened->log, model, report));
+    world.run_for(static_cast<std::int64_t>(world.rng().next() % 8'000'000));
+    const bool remove = seed % 2 == 0;
+    Task<Result<void>> ending = remove ? opened->log->remove() : opened->log->close();
+    const Result<void> ended = world.run_task(node.shard(), std::move(ending));
+    EXPECT_TRUE(ended.has_value());
+    ASSERT_TRUE(report.has_value());
+    opened->log.reset();
+    if (remove) {
+      EXPECT_THAT(node.disk().files(), testing::IsEmpty());
+    } else {
+      world.run_task(node.shard(), check_crashed(node.shard(), model, true));
+    }
+    ASSERT_FALSE(testing::Test::HasFailure());
+  }
 }
 
 }  // namespace
