@@ -53,7 +53,15 @@ Task<Result<CompactionReport>> LogImpl::compact(Pace& pace, CompactionOptions op
   }
   pace.set_stop(caller_stops);
   compacting_ = false;
-  if (report) co_return report;
+  if (report) {
+    shard_.logger().write(
+        LogLevel::info, "log",
+        concat(dir_, ": compacted up to offset ", report->first_dirty.value(), ": ",
+               report->records_out, " of ", report->records_in, " records stay, ",
+               report->size_before_bytes, " bytes in ", report->segments_in,
+               " segments became ", report->size_after_bytes, " in ", report->segments_out));
+    co_return report;
+  }
   switch (report.error().code) {
     case Errc::cancelled:
     case Errc::closed:
