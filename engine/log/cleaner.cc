@@ -39,9 +39,9 @@ void Cleaner::may_be_due(Log& log) {
   wake_.notify();
 }
 
-void Cleaner::gone(Log& log) { std::erase_if(candidates_, [&](const Candidate& candidate) {
-  return candidate.log == &log;
-}); }
+void Cleaner::gone(Log& log) {
+  std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.log == &log; });
+}
 
 /// Asks those whose time has come how they stand, and forgets those that only appends can change.
 void Cleaner::look_at_logs() {

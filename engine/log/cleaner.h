@@ -62,7 +62,7 @@ class Cleaner final : public CompactionListener {
   struct Candidate {
     Log* log = nullptr;
     CompactionState state;
-    std::int64_t look_at_ns = 0;    // not before
+    std::int64_t look_at_ns = 0;  // not before
     std::int64_t due_since_ns = -1;
   };
 

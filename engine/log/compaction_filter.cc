@@ -192,8 +192,7 @@ Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdic
 Bytes BatchFilter::emptied(const BatchHeader& header) {
   BatchHeader fresh = header;
   fresh.length = static_cast<std::int32_t>(kBatchHeaderBytes - kBatchPrefixBytes);
-  fresh.attributes &=
-      kAttributeLogAppendTime | kAttributeTransactional | kAttributeControl;
+  fresh.attributes &= kAttributeLogAppendTime | kAttributeTransactional | kAttributeControl;
   fresh.base_timestamp = kNoTimestamp;
   fresh.record_count = 0;
   out_.assign(kBatchHeaderBytes, std::byte{0});

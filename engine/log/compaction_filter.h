@@ -46,8 +46,8 @@ class KnownProducers {
 
 struct CompactionRound {
   const KeyMap* keys = nullptr;
-  Offset below;                         // what is at or above stays as it is
-  std::int64_t now_ms = 0;              // of the round, constant
+  Offset below;             // what is at or above stays as it is
+  std::int64_t now_ms = 0;  // of the round, constant
   std::int64_t delete_retention_ms = 0;
 };
 

@@ -47,8 +47,8 @@ Task<Result<void>> CompactionOutput::add(Bytes batch, BatchHeader header) {
   }
   const bool begins_epoch = header.leader_epoch > epoch_;
   if (begins_epoch) epoch_ = header.leader_epoch;
-  IntegrityEntry entry = make_integrity_entry(batch, header, segment.base_offset,
-                                              segment.size_bytes, begins_epoch);
+  IntegrityEntry entry =
+      make_integrity_entry(batch, header, segment.base_offset, segment.size_bytes, begins_epoch);
   if (entry.transactional) ++segment.transactional_batches;
   // By the time that anybody believes the entry, the file was synced.
   segment.chain = chain_integrity_entry(entry, entry.end_bytes(), segment.chain);

@@ -53,9 +53,9 @@ class CompactionOutput {
   io::File log_;
   io::File entries_;
   io::AlignedBuffer block_;
-  std::size_t block_bytes_ = 0;     // filled of block_
-  std::uint64_t position_ = 0;      // of block_ in the file
-  std::string entry_bytes_;         // not written yet
+  std::size_t block_bytes_ = 0;  // filled of block_
+  std::uint64_t position_ = 0;   // of block_ in the file
+  std::string entry_bytes_;      // not written yet
   std::uint64_t entry_position_ = 0;
   LeaderEpoch epoch_ = kNoLeaderEpoch;
   std::vector<std::string_view> endings_;

@@ -50,8 +50,8 @@ class CompactionTransactions {
   void begin_up_to(Offset offset);
   std::priority_queue<TransactionIndexEntry, std::vector<TransactionIndexEntry>, StartsLater>
       coming_;
-  std::map<ProducerId, Aborted> aborted_;  // begun, marker not seen
-  std::set<ProducerId> committed_;         // with batches, marker not seen
+  std::map<ProducerId, Aborted> aborted_;       // begun, marker not seen
+  std::set<ProducerId> committed_;              // with batches, marker not seen
   std::optional<TransactionIndexEntry> ended_;  // by the marker noted last, an abort
   std::vector<TransactionIndexEntry> index_;
 };

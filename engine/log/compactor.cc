@@ -169,8 +169,8 @@ Task<Result<void>> Compactor::compact_group(std::vector<SegmentPtr> sources) {
   }
   const FilterCounts& counts = filter.counts();
   const std::vector<TransactionIndexEntry> aborted = transactions_.take_index();
-  const bool changed = sources.size() > 1 || counts.batches_rewritten > 0 ||
-                       counts.batches_out < counts.batches_in;
+  const bool changed =
+      sources.size() > 1 || counts.batches_rewritten > 0 || counts.batches_out < counts.batches_in;
   if (done && changed) done = co_await output.finish(aborted);
   if (done && changed) done = co_await swap(sources, output);
   if (!done || !changed) co_await output.discard();

@@ -16,8 +16,7 @@ std::vector<SegmentFacts> LogImpl::segment_facts() const {
   facts.reserve(segments_.size());
   for (const SegmentPtr& segment : segments_) {
     facts.push_back({segment->base_offset, segment->next_offset, segment->size_bytes,
-                     segment->batch_count, segment->max_timestamp_ms,
-                     segment->first_timestamp_ms});
+                     segment->batch_count, segment->max_timestamp_ms, segment->first_timestamp_ms});
   }
   return facts;
 }
@@ -25,8 +24,8 @@ std::vector<SegmentFacts> LogImpl::segment_facts() const {
 CompactionState LogImpl::compaction_state(Offset below) const {
   const Offset high = std::min(durable_, below);
   const Offset stable = std::min(high, transactions_.first_unstable_at(high).value_or(high));
-  CompactionState state = survey_log(segment_facts(), config_, first_dirty(), stable,
-                                     shard_.clock().wall_ms());
+  CompactionState state =
+      survey_log(segment_facts(), config_, first_dirty(), stable, shard_.clock().wall_ms());
   if (!config_.cleanup_compact || committer_.failure() || uncleanable_) state.due = false;
   return state;
 }
@@ -58,8 +57,8 @@ Task<Result<CompactionReport>> LogImpl::compact(Pace& pace, CompactionOptions op
         LogLevel::info, "log",
         concat(dir_, ": compacted up to offset ", report->first_dirty.value(), ": ",
                report->records_out, " of ", report->records_in, " records stay, ",
-               report->size_before_bytes, " bytes in ", report->segments_in,
-               " segments became ", report->size_after_bytes, " in ", report->segments_out));
+               report->size_before_bytes, " bytes in ", report->segments_in, " segments became ",
+               report->size_after_bytes, " in ", report->segments_out));
     co_return report;
   }
   switch (report.error().code) {

@@ -250,9 +250,9 @@ class LogImpl final : public Log, private CommitHost {
   bool manifest_clean_ = false;    // as on disk
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;
-  Offset snapshot_offset_{-1};   // of the newest snapshot that is not of a roll
-  std::optional<Offset> first_dirty_;       // as compaction left it
-  std::optional<Error> uncleanable_;        // why compaction is not tried again
+  Offset snapshot_offset_{-1};         // of the newest snapshot that is not of a roll
+  std::optional<Offset> first_dirty_;  // as compaction left it
+  std::optional<Error> uncleanable_;   // why compaction is not tried again
   bool compacting_ = false;
   const Swap* swapping_ = nullptr;          // from before its manifest is written
   bool swap_in_manifest_ = false;           // the one on disk tells of a swap

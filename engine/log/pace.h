@@ -12,7 +12,7 @@
 namespace keelson::engine::log {
 
 struct PaceLimits {
-  std::int64_t slice_ns = 200'000;                   // work between two turns of the shard's others
+  std::int64_t slice_ns = 200'000;  // work between two turns of the shard's others
   std::uint64_t slice_bytes = std::uint64_t{256} << 10;  // the same, whatever the clock says
   double bytes_per_second = std::numeric_limits<double>::max();  // read and written together
 };

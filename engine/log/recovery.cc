@@ -236,8 +236,8 @@ Task<Result<void>> Recovery::finish_replacement() {
 /// anything else needs.
 Task<Result<void>> Recovery::remove_leftovers() {
   for (const std::string& name : names_) {
-    const bool leftover = name.ends_with(".deleted") || name.ends_with(".tmp") ||
-                          name.ends_with(".cleaned");
+    const bool leftover =
+        name.ends_with(".deleted") || name.ends_with(".tmp") || name.ends_with(".cleaned");
     if (!leftover) continue;
     const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
     if (!gone && gone.error().code != Errc::not_found) co_return gone;

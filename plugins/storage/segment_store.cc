@@ -345,8 +345,7 @@ Task<std::vector<engine::log::CleanerStats>> SegmentStore::compaction_stats() {
   std::vector<engine::log::CleanerStats> all;
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
     const auto work = [&, i] { return Work::ask(*by_shard_[i]); };
-    const engine::log::CleanerStats stats =
-        co_await call_on(first_shard(), shards_.at(i), work);
+    const engine::log::CleanerStats stats = co_await call_on(first_shard(), shards_.at(i), work);
     all.push_back(stats);
   }
   co_return all;
@@ -408,12 +407,11 @@ Task<SegmentStore::Checkpoints> SegmentStore::checkpoint_logs(bool write_side_fi
         }
         const Log& log = *entry->second.log;
         found.emplace(entry->second.name,
-                      DataDirectory::Checkpoint{
-                          .recovery_point = log.recovery_point(),
-                          .log_start_offset = log.log_start_offset(),
-                          .high_watermark = log.durable_offset(),
-                          .start_is_segment_base = false,
-                          .first_dirty = log.compacted_to()});
+                      DataDirectory::Checkpoint{.recovery_point = log.recovery_point(),
+                                                .log_start_offset = log.log_start_offset(),
+                                                .high_watermark = log.durable_offset(),
+                                                .start_is_segment_base = false,
+                                                .first_dirty = log.compacted_to()});
       }
       co_return found;
     }

@@ -73,6 +73,8 @@ def cleaned_to(data, topic):
 
 
 class AdoptCompaction(AdoptCase):
+    maxDiff = None
+
     def serve(self, kind, data, compact=True):
         settings = {"log.cleaner.enable": str(compact).lower(), "log.cleaner.backoff.ms": "100",
                     "transaction.state.log.num.partitions": "2"}

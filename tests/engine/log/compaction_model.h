@@ -54,7 +54,7 @@ struct CompactionModel {
   };
 
   std::map<std::int64_t, ModelRecord> records;
-  std::vector<Outcome> outcomes;  // of transactions
+  std::vector<Outcome> outcomes;                           // of transactions
   std::map<std::int64_t, std::int64_t> tombstone_seen_ms;  // when compaction first could see it
   std::int64_t end = 0;
   std::int64_t attempted_below = 0;  // no compaction has looked at what is at or above
@@ -96,8 +96,8 @@ struct CompactionModel {
       const bool there = seen.records.contains(offset);
       if (offset >= clean_end) {
         // Aborted ones and superseded ones may go early, where a run was interrupted.
-        const bool needed = offset >= attempted_below ||
-                            (is_shown(record) && last_looked_at[record.key] == offset);
+        const bool needed =
+            offset >= attempted_below || (is_shown(record) && last_looked_at[record.key] == offset);
         if (needed) ASSERT_TRUE(there || may_be_gone(offset, record, now_ms, retention_ms));
         continue;
       }
@@ -207,9 +207,9 @@ inline engine::Task<engine::Result<Seen>> observe(engine::log::Log& log,
         }
         continue;
       }
-      const bool hidden = header->last_offset() >= end ||
-                          (header->is_transactional() &&
-                           skipped.contains(header->producer_id.value()));
+      const bool hidden =
+          header->last_offset() >= end ||
+          (header->is_transactional() && skipped.contains(header->producer_id.value()));
       RecordReader records(batch);
       while (true) {
         const auto record = records.next();

@@ -145,18 +145,19 @@ TEST(CompactionPlan, GroupsBySizeIndexAndOffsets) {
     return group_segments(segments, config, Offset{end}, Offset{end});
   };
   using Sizes = std::vector<std::size_t>;
-  const std::vector<SegmentFacts> segments = {facts(0, 10, 400), facts(10, 20, 600),
-                                              facts(20, 30, 1), facts(30, 40, 0),
-                                              facts(40, 50, 999), facts(50, 60, 1'500),
-                                              facts(60, 70, 10)};
+  const std::vector<SegmentFacts> segments = {
+      facts(0, 10, 400),  facts(10, 20, 600),   facts(20, 30, 1), facts(30, 40, 0),
+      facts(40, 50, 999), facts(50, 60, 1'500), facts(60, 70, 10)};
   EXPECT_EQ(groups(segments, 60), (Sizes{2, 3, 1}));
   EXPECT_EQ(groups(segments, 41), (Sizes{2, 3}));
   EXPECT_EQ(groups(segments, 40), (Sizes{2, 2}));
   const std::int64_t far = std::int64_t{1} << 31;
-  EXPECT_EQ(groups({facts(0, 10, 1), facts(10, 20, 1), facts(far, far + 1, 1), facts(far + 1, far + 2, 1)},
+  EXPECT_EQ(groups({facts(0, 10, 1), facts(10, 20, 1), facts(far, far + 1, 1),
+                    facts(far + 1, far + 2, 1)},
                    far + 1),
             (Sizes{2, 1}));
-  EXPECT_EQ(groups({facts(0, 10, 1), facts(10, 20, 1), facts(far + 1, far + 2, 1), facts(far + 2, far + 3, 1)},
+  EXPECT_EQ(groups({facts(0, 10, 1), facts(10, 20, 1), facts(far + 1, far + 2, 1),
+                    facts(far + 2, far + 3, 1)},
                    far + 2),
             (Sizes{1, 2}));
   config.segment_index_bytes = 120;
@@ -450,9 +451,10 @@ TEST(CompactionRules, DamageIsReportedAndTheRestIsKept) {
   EXPECT_TRUE(bench.log().compaction_state(kNoBound).due);
   io::Shard& shard = bench.shard();
   std::optional<Result<CompactionReport>> report;
-  shard.spawn([](Log& log, Pace& with, std::optional<Result<CompactionReport>>& into)
-                  -> Task<void> { into = co_await log.compact(with, {}); }(bench.log(), pace,
-                                                                           report));
+  shard.spawn(
+      [](Log& log, Pace& with, std::optional<Result<CompactionReport>>& into) -> Task<void> {
+        into = co_await log.compact(with, {});
+      }(bench.log(), pace, report));
   bench.wait_ms(1'000);
   ASSERT_TRUE(report.has_value());
   EXPECT_EQ(report->error().code, Errc::quarantined);

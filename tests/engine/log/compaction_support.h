@@ -105,8 +105,8 @@ class Writer {
   std::uint64_t random(std::uint64_t below) { return shard_.rng().next() % below; }
 
   Task<bool> write(CompactionModel::Producer* producer, bool transactional) {
-    constexpr Codec kCodecs[] = {Codec::none, Codec::none, Codec::gzip, Codec::snappy, Codec::lz4,
-                                 Codec::zstd};
+    constexpr Codec kCodecs[] = {Codec::none,   Codec::none, Codec::gzip,
+                                 Codec::snappy, Codec::lz4,  Codec::zstd};
     BatchBuilder builder(kCodecs[random(6)]);
     const int count = 1 + static_cast<int>(random(5));
     if (transactional && producer->transaction < 0) {
@@ -128,8 +128,7 @@ class Writer {
       if (record.value) value = as_bytes(*record.value);
       const std::string name = "h";
       const RecordHeader header{as_bytes(name), as_bytes(record.key)};
-      builder.add(record.timestamp_ms, as_bytes(record.key), value,
-                  std::span(&header, random(2)));
+      builder.add(record.timestamp_ms, as_bytes(record.key), value, std::span(&header, random(2)));
       records.push_back(std::move(record));
     }
     std::vector<std::byte> batch = builder.build();
@@ -144,8 +143,7 @@ class Writer {
   }
 
   Task<bool> end(CompactionModel::Producer& producer, bool abort) {
-    std::vector<std::byte> marker =
-        make_marker(producer.id, abort, shard_.clock().wall_ms());
+    std::vector<std::byte> marker = make_marker(producer.id, abort, shard_.clock().wall_ms());
     const Result<AppendResult> appended = co_await log_.append(marker, LeaderEpoch{5});
     if (!appended) co_return false;
     model_.outcomes[static_cast<std::size_t>(std::exchange(producer.transaction, -1))] =
@@ -161,8 +159,8 @@ class Writer {
 };
 
 inline Task<Result<CompactionReport>> compact(io::Shard& shard, Log& log, CompactionModel& model,
-                                       std::uint64_t map_bytes = std::uint64_t{1} << 20,
-                                       Offset below = kNoBound) {
+                                              std::uint64_t map_bytes = std::uint64_t{1} << 20,
+                                              Offset below = kNoBound) {
   Pace pace(shard, {});
   const CompactionState state = log.compaction_state(below);
   model.note_attempt(state.first_uncleanable.value(), shard.clock().wall_ms());
@@ -173,7 +171,7 @@ inline Task<Result<CompactionReport>> compact(io::Shard& shard, Log& log, Compac
 }
 
 inline Task<void> check_log(io::Shard& shard, Log& log, const CompactionModel& model,
-                     bool has_table = true) {
+                            bool has_table = true) {
   const Result<Seen> seen = co_await observe(log, 1 + shard.rng().next() % 20'000);
   EXPECT_TRUE(seen.has_value()) << (seen ? "" : to_string(seen.error().code));
   if (!seen) co_return;

@@ -37,7 +37,8 @@ struct Findings : VerifyObserver {
   std::vector<std::string> texts;
 };
 
-/// Writes, compacts, looks, closes, opens; again and again. Returns compactions that changed things.
+/// Writes, compacts, looks, closes, opens; again and again. Returns compactions that changed
+/// things.
 Task<int> live(io::Shard& shard, CompactionModel& model, int rounds) {
   int changed = 0;
   for (int round = 0; round < rounds && !testing::Test::HasFatalFailure(); ++round) {
@@ -257,8 +258,8 @@ struct Beside {
     while (!stop) {
       const std::int64_t start = log.log_start_offset().value();
       const std::int64_t end = log.durable_offset().value();
-      Offset at{start + static_cast<std::int64_t>(
-                            random(static_cast<std::uint64_t>(end - start) + 1))};
+      Offset at{start +
+                static_cast<std::int64_t>(random(static_cast<std::uint64_t>(end - start) + 1))};
       while (at < log.durable_offset() && !stop) {
         const Result<ReadResult> read =
             co_await log.read(at, log.durable_offset(), {.bytes_max = 1 + random(3'000)});
@@ -392,8 +393,7 @@ TEST(CompactionBeside, ACutEndIsCutAndTheRestIsWhole) {
     }(node.shard(), *opened->log, model, high_watermark, report));
     world.run_for(static_cast<std::int64_t>(world.rng().next() % 8'000'000));
     const Offset cut = high_watermark + 1 + static_cast<std::int64_t>(world.rng().next() % 5);
-    const Result<void> done =
-        world.run_task(node.shard(), opened->log->truncate_suffix(cut));
+    const Result<void> done = world.run_task(node.shard(), opened->log->truncate_suffix(cut));
     ASSERT_TRUE(done.has_value()) << to_string(done.error().code);
     world.run_until([&] { return report.has_value(); }, world.now_ns() + 60'000'000'000);
     ASSERT_TRUE(report.has_value());
@@ -405,8 +405,7 @@ TEST(CompactionBeside, ACutEndIsCutAndTheRestIsWhole) {
     const std::int64_t end = opened->log->log_end_offset().value();
     model.records.erase(model.records.lower_bound(end), model.records.end());
     model.end = end;
-    const Result<Seen> seen =
-        world.run_task(node.shard(), test::observe(*opened->log, 10'000));
+    const Result<Seen> seen = world.run_task(node.shard(), test::observe(*opened->log, 10'000));
     ASSERT_TRUE(seen.has_value());
     // What was open where it was cut is decided by nobody here: values of the rest count.
     for (const auto& [offset, record] : seen->records) {
