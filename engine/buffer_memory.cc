@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "engine/huge_pages.h"
+
 namespace keelson::engine {
 namespace {
 
@@ -24,6 +26,9 @@ constexpr std::size_t kKeptBytesMax = std::size_t{2} << 20;     // a thread's
 constexpr std::size_t kSharedBytesMax = std::size_t{12} << 20;  // of all threads
 #endif
 
+// Blocks from here on are cut from huge pages.
+constexpr std::size_t kHugeMin = std::size_t{256} << 10;
+
 std::byte* allocate(std::size_t bytes, std::size_t align_bytes) {
   const std::size_t rounded = (bytes + align_bytes - 1) & ~(align_bytes - 1);
   void* const memory = align_bytes <= alignof(std::max_align_t)
@@ -39,24 +44,58 @@ std::size_t class_of(std::size_t bytes) {
   return static_cast<std::size_t>(std::bit_width(bytes - 1) - std::countr_zero(kKeptMin));
 }
 
-using Blocks = std::array<std::vector<std::byte*>, kClasses>;
+constexpr std::size_t bytes_of(std::size_t number) { return kKeptMin << number; }
 
-std::byte* pop(Blocks& blocks, std::size_t& kept_bytes, std::size_t number) {
-  if (blocks[number].empty()) return nullptr;
-  std::byte* const block = blocks[number].back();
-  blocks[number].pop_back();
-  kept_bytes -= kKeptMin << number;
-  return block;
-}
+/// Blocks that nobody uses, by class. Not for several threads.
+class BlockPool {
+ public:
+  struct Block {
+    std::byte* memory = nullptr;
+    std::size_t number = 0;
+  };
 
-bool push(Blocks& blocks, std::size_t& kept_bytes, std::size_t bytes_max, std::size_t number,
-          std::byte* block) {
-  const std::size_t block_bytes = kKeptMin << number;
-  if (kept_bytes + block_bytes > bytes_max) return false;
-  blocks[number].push_back(block);
-  kept_bytes += block_bytes;
-  return true;
-}
+  explicit BlockPool(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  std::byte* take(std::size_t number) {
+    if (blocks_[number].empty()) return nullptr;
+    std::byte* const memory = blocks_[number].back();
+    blocks_[number].pop_back();
+    bytes_ -= bytes_of(number);
+    return memory;
+  }
+
+  /// Keeps `block`; or, where there is no room, gives back what has to go before it is asked again:
+  /// one of the class that holds the most, so that the pool follows what is used, or `block`
+  /// itself.
+  [[nodiscard]] Block give(Block block) {
+    const std::size_t size = bytes_of(block.number);
+    if (size > bytes_max_) return block;
+    if (bytes_ + size <= bytes_max_) {
+      blocks_[block.number].push_back(block.memory);
+      bytes_ += size;
+      return {};
+    }
+    std::size_t most = block.number;
+    for (std::size_t number = 0; number < kClasses; ++number) {
+      if (held_bytes(number) > held_bytes(most)) most = number;
+    }
+    if (most == block.number) return block;
+    return {take(most), most};
+  }
+
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::size_t held_bytes(std::size_t number) const {
+    return blocks_[number].size() * bytes_of(number);
+  }
+
+  const std::size_t bytes_max_;
+  std::array<std::vector<std::byte*>, kClasses> blocks_;
+  std::size_t bytes_ = 0;
+};
+
+using Block = BlockPool::Block;
 
 /// What threads that free more than they allocate leave for the others: a shard that reads from
 /// disk for another's connection never sees its buffers again.
@@ -64,11 +103,11 @@ class SharedBlocks {
  public:
   std::byte* take(std::size_t number) {
     const Turn turn(busy_);
-    return pop(blocks_, bytes_, number);
+    return pool_.take(number);
   }
-  bool give(std::size_t number, std::byte* block) {
+  Block give(Block block) {
     const Turn turn(busy_);
-    return push(blocks_, bytes_, kSharedBytesMax, number, block);
+    return pool_.give(block);
   }
 
  private:
@@ -82,8 +121,7 @@ class SharedBlocks {
     std::atomic_flag& busy;
   };
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
-  Blocks blocks_;
-  std::size_t bytes_ = 0;
+  BlockPool pool_{kSharedBytesMax};
 };
 
 SharedBlocks& shared_blocks() {
@@ -91,40 +129,67 @@ SharedBlocks& shared_blocks() {
   return *blocks;
 }
 
+void release(Block block) {
+  const std::size_t size = bytes_of(block.number);
+  if (size < kHugeMin) return std::free(block.memory);
+  unmap_pages(block.memory, size);
+}
+
+/// Puts `block` into `pool`; what does not stay there goes to `overflow`.
+void keep(auto& pool, Block block, void (*overflow)(Block)) {
+  while (true) {
+    const Block out = pool.give(block);
+    if (out.memory != nullptr) overflow(out);
+    if (out.memory == nullptr || out.memory == block.memory) return;
+  }
+}
+
+/// To the pool of all threads, or to the system.
+void hand_on(Block block) { keep(shared_blocks(), block, release); }
+
 struct Kept {
   ~Kept() {
     gone = true;
     for (std::size_t number = 0; number < kClasses; ++number) {
-      for (std::byte* const block : blocks[number]) std::free(block);
+      while (std::byte* const memory = pool.take(number)) release({memory, number});
     }
   }
-  Blocks blocks;
-  std::size_t bytes = 0;
+  BlockPool pool{kKeptBytesMax};
   static thread_local bool gone;  // trivially destroyed: readable after `kept` itself is not
 };
 thread_local bool Kept::gone = false;
 thread_local Kept kept;
+
+/// New memory; what is left of its huge page is kept.
+std::byte* make_block(std::size_t number) {
+  const std::size_t size = bytes_of(number);
+  if (size < kHugeMin) return allocate(size, kBufferAlignBytes);
+  std::byte* const memory = map_huge_pages(std::max(size, kHugePageBytes));
+  if (memory == nullptr) std::abort();
+  for (std::size_t rest = size; rest < kHugePageBytes; rest += size) {
+    free_buffer(memory + rest, size);
+  }
+  return memory;
+}
 
 }  // namespace
 
 std::byte* allocate_buffer(std::size_t bytes, std::size_t align_bytes) {
   if (!is_kept_size(bytes)) return allocate(std::max<std::size_t>(bytes, 1), align_bytes);
   const std::size_t number = class_of(bytes);
-  std::byte* block = Kept::gone ? nullptr : pop(kept.blocks, kept.bytes, number);
-  if (block == nullptr) block = shared_blocks().take(number);
-  return block != nullptr ? block : allocate(kKeptMin << number, kBufferAlignBytes);
+  std::byte* memory = Kept::gone ? nullptr : kept.pool.take(number);
+  if (memory == nullptr) memory = shared_blocks().take(number);
+  return memory != nullptr ? memory : make_block(number);
 }
 
 void free_buffer(std::byte* memory, std::size_t bytes) {
   if (memory == nullptr) return;
-  if (is_kept_size(bytes)) {
-    const std::size_t number = class_of(bytes);
-    if (!Kept::gone && push(kept.blocks, kept.bytes, kKeptBytesMax, number, memory)) return;
-    if (shared_blocks().give(number, memory)) return;
-  }
-  std::free(memory);
+  if (!is_kept_size(bytes)) return std::free(memory);
+  const Block block{memory, class_of(bytes)};
+  if (Kept::gone) return hand_on(block);
+  keep(kept.pool, block, hand_on);
 }
 
-std::size_t kept_buffer_bytes() { return Kept::gone ? 0 : kept.bytes; }
+std::size_t kept_buffer_bytes() { return Kept::gone ? 0 : kept.pool.bytes(); }
 
 }  // namespace keelson::engine

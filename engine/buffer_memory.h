@@ -3,7 +3,8 @@
 // Requests, chunks and reads come and go by the thousand a second at some hundred KiB each. The
 // general allocator either keeps what they tore into pieces (measured: 250 MiB resident for 60 in
 // use) or maps and unmaps each (twice the CPU per byte). So blocks of a few sizes are kept:
-// 2 MiB by the thread that frees them, and 12 MiB behind that for all threads.
+// 2 MiB by the thread that frees them, and 12 MiB behind that for all threads. Those of 256 KiB and
+// more are cut from huge pages (engine/huge_pages.h).
 #pragma once
 
 #include <cstddef>

@@ -1,15 +1,11 @@
 #include "engine/log/entry_cursor.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/byte_order.h"
 
 namespace keelson::engine::log {
-namespace {
-
-constexpr std::size_t kPieceBytesMax = std::size_t{256} << 10;
-
-}  // namespace
 
 Task<Result<void>> EntryFile::start(std::uint64_t number, std::uint32_t seed) {
   if (!file_.is_open()) {
@@ -35,7 +31,7 @@ Task<Result<Bytes>> EntryFile::bytes_at(std::uint64_t position_bytes) {
   const std::uint64_t end = buffer_start_ + buffer_bytes_;
   if (position_bytes < buffer_start_ || position_bytes + kIntegrityEntryBytes > end) {
     buffer_.resize(piece_bytes_);
-    piece_bytes_ = std::min(piece_bytes_ * 2, kPieceBytesMax);
+    piece_bytes_ = std::min(piece_bytes_ * 2, piece_bytes_max_);
     buffer_start_ = position_bytes;
     buffer_bytes_ = 0;
     const Result<std::size_t> read = co_await file_.read_at(position_bytes, buffer_);
@@ -65,16 +61,27 @@ Task<Result<std::optional<IntegrityEntry>>> EntryFile::next() {
   co_return entry;
 }
 
-EntryCursor::EntryCursor(std::shared_ptr<Segment> segment)
+EntryCursor::EntryCursor(std::shared_ptr<Segment> segment, std::size_t piece_bytes_max)
     : segment_(std::move(segment)),
-      file_(segment_->context.shard(), segment_->path(".integrity")) {}
+      file_(segment_->context.shard(), segment_->path(".integrity"), piece_bytes_max) {}
 
 void EntryCursor::start(std::uint64_t number, std::uint32_t seed) {
   number_ = number;
   seed_ = seed;
+  peeked_.reset();
+}
+
+Task<Result<std::optional<IntegrityEntry>>> EntryCursor::peek() {
+  if (!peeked_) {
+    const Result<std::optional<IntegrityEntry>> entry = co_await next();
+    if (!entry || !*entry) co_return entry;
+    peeked_ = **entry;
+  }
+  co_return peeked_;
 }
 
 Task<Result<std::optional<IntegrityEntry>>> EntryCursor::next() {
+  if (peeked_) co_return std::exchange(peeked_, std::nullopt);
   // Entries move from memory to the file while we wait, so this is asked each time.
   if (number_ >= segment_->entries_in_file) {
     const std::uint64_t index = number_ - segment_->entries_in_file;

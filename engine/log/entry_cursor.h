@@ -18,7 +18,11 @@ namespace keelson::engine::log {
 /// Walks the entries of an integrity file that end where the chain does.
 class EntryFile {
  public:
-  EntryFile(io::Shard& shard, std::string path) : shard_(shard), path_(std::move(path)) {}
+  static constexpr std::size_t kPieceBytesMax = std::size_t{256} << 10;
+
+  /// Reads at most `piece_bytes_max` (at least 4 KiB) of the file at a time.
+  EntryFile(io::Shard& shard, std::string path, std::size_t piece_bytes_max = kPieceBytesMax)
+      : shard_(shard), path_(std::move(path)), piece_bytes_max_(piece_bytes_max) {}
 
   /// Begins at entry `number`. The chain value before it is read from the file, or is `seed` for
   /// the first. Errors: not_found, io.
@@ -36,6 +40,7 @@ class EntryFile {
 
   io::Shard& shard_;
   std::string path_;
+  const std::size_t piece_bytes_max_;
   io::File file_;
   std::vector<std::byte> buffer_;
   std::uint64_t buffer_start_ = 0;
@@ -49,17 +54,21 @@ class EntryFile {
 /// The same over a live segment, whose last entries may be in memory only.
 class EntryCursor {
  public:
-  explicit EntryCursor(std::shared_ptr<Segment> segment);
+  explicit EntryCursor(std::shared_ptr<Segment> segment,
+                       std::size_t piece_bytes_max = EntryFile::kPieceBytesMax);
 
   /// Begins at entry `number`; nothing is read yet. `seed` is the segment's.
   void start(std::uint64_t number, std::uint32_t seed);
   /// Errors: corrupt where the file is gone, or its chain is broken before its known end: make it
   /// again. not_found: gone with its segment, which was dropped.
   [[nodiscard]] Task<Result<std::optional<IntegrityEntry>>> next();
-  std::uint64_t number() const { return number_; }
+  /// The same, but next() and peek() give it again until skip().
+  [[nodiscard]] Task<Result<std::optional<IntegrityEntry>>> peek();
+  void skip() { peeked_.reset(); }
 
  private:
   std::shared_ptr<Segment> segment_;
+  std::optional<IntegrityEntry> peeked_;
   EntryFile file_;
   std::uint64_t number_ = 0;
   std::uint32_t seed_ = 0;

@@ -7,7 +7,7 @@
 
 #include "engine/io/shard.h"
 #include "engine/log/chunk_cache.h"
-#include "engine/log/read_ahead.h"
+#include "engine/log/read_stream.h"
 
 namespace keelson::engine::log {
 
@@ -43,7 +43,7 @@ class LogContext {
       : shard_(shard),
         limits_(limits),
         chunks_(limits.cache_bytes),
-        read_ahead_(limits.cache_bytes / 2) {}
+        read_ahead_(shard.clock(), limits.cache_bytes) {}
   LogContext(const LogContext&) = delete;  // logs hold its address
 
   io::Shard& shard() { return shard_; }
@@ -89,7 +89,7 @@ class LogContext {
   io::Shard& shard_;
   LogLimits limits_;
   ChunkCache chunks_;
-  ReadAheadBudget read_ahead_;  // half as much again as the cache
+  ReadAheadBudget read_ahead_;  // as much again as the cache
   bool direct_refused_ = false;
   io::AlignedBuffer zeros_;
   std::vector<io::AlignedBuffer> blocks_;

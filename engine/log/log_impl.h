@@ -1,6 +1,6 @@
 // engine/log/log_impl.h: the log. Parts of the class live in log_append.cc (place, roll, wait),
-// log_files.cc (what is written beside the records), log_read.cc, log_time.cc, log_transactions.cc,
-// log_retention.cc and recovery.cc (open).
+// log_files.cc (what is written beside the records), log_read.cc, log_read_disk.cc, log_time.cc,
+// log_transactions.cc, log_retention.cc and recovery.cc (open).
 //
 // Segments are shared with reads and background work under way, so that dropping one never takes
 // its bytes from under them. Every method that suspends holds a pass of `gate_`; close() closes it.
@@ -157,11 +157,20 @@ class LogImpl final : public Log, private CommitHost {
     bool is_behind_last = false;  // no batch of the segment ends behind the asked offset
     Offset end;  // behind the last of the batches, where all were read and are sound; else 0
   };
-  bool take_ahead(Segment& segment, Offset from, Offset below, ReadLimits limits, SliceList& into);
-  void start_ahead(const SegmentPtr& segment, Offset from, Offset below, ReadLimits limits);
-  Task<void> read_ahead(SegmentPtr segment, std::shared_ptr<ReadAhead> ahead, Offset below);
+
+  // log_read_disk.cc
   Task<Result<DiskRead>> read_disk(SegmentPtr segment, Offset from, Offset below, ReadLimits limits,
                                    bool rebuilt = false);
+  Task<Result<EntryRun>> select(SegmentPtr segment, EntryCursor& cursor, Offset from, Offset below,
+                                ReadLimits limits);
+  Task<Result<Slice>> read_run(SegmentPtr segment, Offset from, const EntryRun& run);
+  void follow_reader(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset from,
+                     Offset to, Offset below, ReadLimits limits);
+  void read_on(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset below,
+               ReadLimits limits);
+  Task<void> fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream);
+  Task<void> read_piece_of(SegmentPtr segment, std::shared_ptr<ReadStream> stream,
+                           std::shared_ptr<ReadPiece> piece, Offset from);
   Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);
   Task<Result<void>> load_index(SegmentPtr segment);
   Task<Result<void>> rebuild_entries(SegmentPtr segment);

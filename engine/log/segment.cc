@@ -84,7 +84,7 @@ std::string Segment::current_path(std::string_view ending) const {
 
 void Segment::forget_memory() {
   recent.clear();
-  ahead.reset();
+  streams.clear();
   next_chunk_bytes_ = kChunkBytesMin;
 }
 

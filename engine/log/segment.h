@@ -17,7 +17,7 @@
 #include "engine/log/chunk_cache.h"
 #include "engine/log/integrity_sidecar.h"
 #include "engine/log/log_context.h"
-#include "engine/log/read_ahead.h"
+#include "engine/log/read_stream.h"
 #include "engine/log/record_batch.h"
 #include "engine/log/segment_index.h"
 #include "engine/task.h"
@@ -119,11 +119,9 @@ struct Segment {
   std::uint32_t tail_crc = 0;        // of the bytes of the last block, where they are not in memory
   bool begun = false;                // named by the manifest, open and prepared
 
-  // Reading. The hint says which entry a scan that stopped at an offset goes on with.
-  Offset scan_hint_offset{-1};
-  std::uint64_t scan_hint_number = 0;
+  // Reading.
   std::shared_ptr<io::File> reader;
-  std::shared_ptr<ReadAhead> ahead;  // null where nobody reads on
+  ReadStreams streams;
 
  private:
   std::size_t next_chunk_bytes_ = kChunkBytesMin;

@@ -15,10 +15,11 @@ TEST(BufferMemory, FreedBlockIsTakenAgain) {
   std::byte* const first = allocate_buffer(300'000);
   std::memset(first, 1, 300'000);
   free_buffer(first, 300'000);
-  EXPECT_EQ(kept_buffer_bytes(), 512u << 10);
+  const std::size_t kept = kept_buffer_bytes();
+  EXPECT_GE(kept, 512u << 10);
   std::byte* const again = allocate_buffer(500'000);
   EXPECT_EQ(again, first);
-  EXPECT_EQ(kept_buffer_bytes(), 0u);
+  EXPECT_EQ(kept_buffer_bytes(), kept - (512u << 10));
   free_buffer(again, 500'000);
 }
 
@@ -44,6 +45,34 @@ TEST(BufferMemory, AThreadKeepsABoundedAmount) {
   for (std::byte* const memory : held) free_buffer(memory, 1 << 20);
   EXPECT_LE(kept_buffer_bytes(), std::size_t{2} << 20);
   EXPECT_GT(kept_buffer_bytes(), 0u);
+}
+
+TEST(BufferMemory, ThePoolFollowsTheSizesThatAreUsed) {
+  std::vector<std::byte*> small;
+  for (int i = 0; i < 128; ++i) small.push_back(allocate_buffer(256 << 10));
+  for (std::byte* const memory : small) free_buffer(memory, 256 << 10);
+  // The pools are full of small blocks. A large one that comes and goes finds room all the same.
+  std::byte* const first = allocate_buffer(1 << 20);
+  free_buffer(first, 1 << 20);
+  std::byte* const again = allocate_buffer(1 << 20);
+  EXPECT_EQ(again, first);
+  free_buffer(again, 1 << 20);
+  EXPECT_LE(kept_buffer_bytes(), std::size_t{2} << 20);
+}
+
+TEST(BufferMemory, PartsOfAHugePageAreApart) {
+  std::set<std::byte*> held;
+  for (int i = 0; i < 200; ++i) {
+    std::byte* const memory = allocate_buffer(256 << 10);
+    EXPECT_TRUE(held.insert(memory).second);
+    std::memset(memory, i, 256 << 10);
+  }
+  const std::byte* before = nullptr;
+  for (std::byte* const memory : held) {
+    if (before != nullptr) EXPECT_GE(memory - before, 256 << 10);
+    before = memory;
+  }
+  for (std::byte* const memory : held) free_buffer(memory, 256 << 10);
 }
 
 TEST(BufferMemory, WhatOneThreadFreesAnotherTakes) {
