@@ -163,7 +163,8 @@ Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdic
         record_.clear();
         record_.push_back(std::byte{0});  // attributes
         append_varint(record_, wrapping_difference(record.timestamp_ms, fresh.base_timestamp));
-        append_varint(record_, static_cast<std::int32_t>(record.offset - header.base_offset));
+        append_varint(record_, static_cast<std::int32_t>(wrapping_difference(
+                                   record.offset.value(), header.base_offset.value())));
         append_bytes(record_, record.key);
         append_bytes(record_, record.value);
         append_varint(record_, record.header_count);

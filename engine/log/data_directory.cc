@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "engine/crc32c.h"
 #include "engine/log/checkpoint_file.h"
 #include "engine/log/manifest.h"
 #include "engine/log/meta_properties.h"
@@ -29,6 +30,9 @@ constexpr std::int64_t kLockRetryMs = 10;
 // Our marker carries the broker epoch that Kafka never has, so that it can be told from Kafka's.
 constexpr std::string_view kOurCleanStop = "{\"version\":0,\"brokerEpoch\":-1}";
 constexpr std::string_view kServing = "version=1\nstate=serving\n";
+// Behind kServing: what a Kafka that serves the directory changes at every start, killed or not.
+constexpr std::string_view kKafkaStateName = "__cluster_metadata-0/quorum-state";
+constexpr std::string_view kKafkaStateKey = "kafka-state=";
 constexpr std::string_view kStopped = "version=1\nstate=stopped\n";
 
 /// What stands before ".<32 hex digits><ending>", and nothing where `name` is not of that form.
@@ -71,6 +75,7 @@ class Directory final : public DataDirectory {
   Task<Result<void>> take_lock();
   Task<Result<void>> look_around();
   Task<Result<std::optional<std::string>>> read_small(std::string_view name);
+  Task<Result<std::string>> kafka_state();
   Task<Result<std::map<std::string, Offset>>> read_checkpoint(std::string_view name);
   Task<Result<void>> write_checkpoint(std::string_view name, std::map<std::string, Offset> offsets);
   Task<Result<void>> remove_deleted(std::string name);
@@ -195,11 +200,15 @@ Task<Result<void>> Directory::look_around() {
     scan_.origin = anything ? DirectoryOrigin::foreign : DirectoryOrigin::empty;
   }
   const bool stopped = has_mark_ && **mark == kStopped;
+  const Result<std::string> kafka = co_await kafka_state();
+  if (!kafka) co_return std::unexpected(kafka.error());
+  const std::size_t told = has_mark_ ? (*mark)->find(kKafkaStateKey) : std::string::npos;
+  const bool kafka_ran = told != std::string::npos && (*mark)->substr(told) != *kafka;
   const bool ours = has_marker_file_ && **stop == kOurCleanStop;
   if (!has_mark_) {
     scan_.clean_stop = has_marker_file_;
   } else {
-    other_writer_ = stopped ? !ours : has_marker_file_ && !ours;
+    other_writer_ = stopped ? !ours : (has_marker_file_ && !ours) || kafka_ran;
     scan_.clean_stop = has_marker_file_ && (!ours || stopped);
     if (other_writer_) warn("Apache Kafka has served this directory since; its files count");
   }
@@ -257,10 +266,21 @@ Task<Result<void>> Directory::claim(DirectoryIdentity identity) {
   co_return marked;
 }
 
+/// A line that differs once Kafka has served the directory.
+Task<Result<std::string>> Directory::kafka_state() {
+  const Result<std::optional<std::string>> state = co_await read_small(kKafkaStateName);
+  if (!state) co_return std::unexpected(state.error());
+  const std::string value =
+      *state ? std::to_string(crc32c(std::as_bytes(std::span(**state)))) : "none";
+  co_return concat(kKafkaStateKey, value, "\n");
+}
+
 /// First "serving", then the marker goes: a crash between the two counts as unclean.
 Task<Result<void>> Directory::begin_serving() {
+  const Result<std::string> kafka = co_await kafka_state();
+  if (!kafka) co_return std::unexpected(kafka.error());
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kServing));
+      co_await io::replace_file(shard_, path_of(kMarkName), concat(kServing, *kafka));
   if (!marked) co_return marked;
   const Result<void> gone = co_await io::unlink(shard_, path_of(kCleanStopName));
   if (!gone && gone.error().code != Errc::not_found) co_return gone;

@@ -125,7 +125,7 @@ Task<void> DirectoryVerify::read_state() {
   }
   const std::optional<std::string> mark = co_await read_file(kMarkName, kSmallFileBytesMax);
   const std::optional<std::string> stop = co_await read_file(kCleanStopName, kSmallFileBytesMax);
-  if (mark && *mark != kServing && *mark != kStopped) {
+  if (mark && !mark->starts_with(kServing) && *mark != kStopped) {
     find(FindingKind::directory, kMarkName, "is garbled");
   }
   // Who stopped last, and how: the same reasoning as when a broker opens the directory.
