@@ -20,9 +20,10 @@ constexpr std::int64_t kMillisecond = 1'000'000;
 
 class CleanerTest : public testing::Test {
  protected:
-  CleanerTest()
-      : world_(1), node_(world_.start_node("n")), context_(shard(), test::quick_limits()) {
-    world_.set_logger(logger_);
+  CleanerTest() : world_(1) {
+    world_.set_logger(logger_);  // before the node takes it
+    node_ = &world_.start_node("n");
+    context_ = std::make_unique<LogContext>(shard(), test::quick_limits());
   }
   ~CleanerTest() override {
     if (cleaner_) stop();
@@ -33,18 +34,18 @@ class CleanerTest : public testing::Test {
     }
   }
 
-  io::Shard& shard() { return node_.shard(); }
+  io::Shard& shard() { return node_->shard(); }
   void start(CleanerConfig config = {}) {
     cleaner_ = std::make_unique<Cleaner>(shard(), config);
-    context_.compaction = cleaner_.get();
+    context_->compaction = cleaner_.get();
     shard().spawn(cleaner_->run());
   }
   void stop() { world_.run_task(shard(), cleaner_->stop()); }
 
   Log& open(std::int32_t partition, LogConfig config = compacted()) {
-    Result<std::unique_ptr<Log>> log = world_.run_task(
-        shard(),
-        Log::open(context_, concat("table-", partition), {make_uuid(1, 2), partition}, config, {}));
+    Result<std::unique_ptr<Log>> log =
+        world_.run_task(shard(), Log::open(*context_, concat("table-", partition),
+                                           {make_uuid(1, 2), partition}, config, {}));
     EXPECT_TRUE(log.has_value());
     logs_.push_back(std::move(*log));
     return *logs_.back();
@@ -75,8 +76,8 @@ class CleanerTest : public testing::Test {
 
   Lines logger_;
   io::SimWorld world_;
-  io::SimNode& node_;
-  LogContext context_;
+  io::SimNode* node_ = nullptr;
+  std::unique_ptr<LogContext> context_;
   std::unique_ptr<Cleaner> cleaner_;
   std::vector<std::unique_ptr<Log>> logs_;
 };
@@ -172,9 +173,10 @@ TEST_F(CleanerTest, AnOpenTransactionHoldsItBackUntilItEnds) {
 TEST_F(CleanerTest, KeepsToTheRate) {
   CleanerConfig config;
   config.pace.bytes_per_second = 20'000;
-  start(config);
   Log& log = open(0);
   write(log, 60, 1'000);  // about 56 kB: read twice, written once
+  start(config);
+  log.set_config(compacted());
   const std::int64_t began = world_.now_ns();
   world_.run_until([&] { return cleaner_->stats().runs > 0; }, began + 600'000 * kMillisecond);
   const CleanerStats stats = cleaner_->stats();
@@ -191,7 +193,8 @@ TEST_F(CleanerTest, AFullDriveIsTriedAgainAndAStallIsTold) {
   Log& log = open(0);
   write(log, 30);
   start(config);
-  node_.disk().set_total_bytes(node_.disk().total_bytes() - node_.disk().free_bytes() + 1'000'000);
+  node_->disk().set_total_bytes(node_->disk().total_bytes() - node_->disk().free_bytes() +
+                                1'000'000);
   log.set_config(compacted());
   wait_ms(20'000);
   EXPECT_EQ(cleaner_->stats().runs, 0u);
@@ -200,7 +203,7 @@ TEST_F(CleanerTest, AFullDriveIsTriedAgainAndAStallIsTold) {
   int told = 0;
   for (const std::string& line : logger_.lines) told += line.starts_with("compaction is behind");
   EXPECT_EQ(told, 1);
-  node_.disk().set_total_bytes(std::uint64_t{1} << 33);
+  node_->disk().set_total_bytes(std::uint64_t{1} << 33);
   wait_ms(3'000);
   EXPECT_EQ(cleaner_->stats().runs, 1u);
   EXPECT_FALSE(cleaner_->stats().stalled);
@@ -209,9 +212,10 @@ TEST_F(CleanerTest, AFullDriveIsTriedAgainAndAStallIsTold) {
 TEST_F(CleanerTest, ALogThatIsClosedOrRemovedIsForgotten) {
   CleanerConfig config;
   config.pace.bytes_per_second = 5'000;  // so that it is at work
-  start(config);
   Log& log = open(0);
   write(log, 60, 1'000);
+  start(config);
+  log.set_config(compacted());
   wait_ms(2'000);
   ASSERT_TRUE(cleaner_->stats().running);
   const Result<void> removed = world_.run_task(shard(), log.remove());
