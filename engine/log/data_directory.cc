@@ -4,11 +4,11 @@
 #include <charconv>
 #include <utility>
 
-#include "engine/crc32c.h"
 #include "engine/log/checkpoint_file.h"
 #include "engine/log/manifest.h"
 #include "engine/log/meta_properties.h"
 #include "engine/log/partition_metadata.h"
+#include "engine/log/serving_mark.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -29,11 +29,6 @@ constexpr std::int64_t kLockRetryMs = 10;
 
 // Our marker carries the broker epoch that Kafka never has, so that it can be told from Kafka's.
 constexpr std::string_view kOurCleanStop = "{\"version\":0,\"brokerEpoch\":-1}";
-constexpr std::string_view kServing = "version=1\nstate=serving\n";
-// Behind kServing: what a Kafka that serves the directory changes at every start, killed or not.
-constexpr std::string_view kKafkaStateName = "__cluster_metadata-0/quorum-state";
-constexpr std::string_view kKafkaStateKey = "kafka-state=";
-constexpr std::string_view kStopped = "version=1\nstate=stopped\n";
 
 /// What stands before ".<32 hex digits><ending>", and nothing where `name` is not of that form.
 std::optional<std::string_view> before_digits(std::string_view name, std::string_view ending) {
@@ -75,7 +70,6 @@ class Directory final : public DataDirectory {
   Task<Result<void>> take_lock();
   Task<Result<void>> look_around();
   Task<Result<std::optional<std::string>>> read_small(std::string_view name);
-  Task<Result<std::string>> kafka_state();
   Task<Result<std::map<std::string, Offset>>> read_checkpoint(std::string_view name);
   Task<Result<void>> write_checkpoint(std::string_view name, std::map<std::string, Offset> offsets);
   Task<Result<void>> remove_deleted(std::string name);
@@ -199,11 +193,10 @@ Task<Result<void>> Directory::look_around() {
   } else {
     scan_.origin = anything ? DirectoryOrigin::foreign : DirectoryOrigin::empty;
   }
-  const bool stopped = has_mark_ && **mark == kStopped;
-  const Result<std::string> kafka = co_await kafka_state();
-  if (!kafka) co_return std::unexpected(kafka.error());
-  const std::size_t told = has_mark_ ? (*mark)->find(kKafkaStateKey) : std::string::npos;
-  const bool kafka_ran = told != std::string::npos && (*mark)->substr(told) != *kafka;
+  const bool stopped = has_mark_ && **mark == kStoppedMark;
+  const Result<std::optional<std::string>> quorum = co_await read_small(kQuorumStateName);
+  if (!quorum) co_return std::unexpected(quorum.error());
+  const bool kafka_ran = has_mark_ && kafka_served_since(**mark, *quorum);
   const bool ours = has_marker_file_ && **stop == kOurCleanStop;
   if (!has_mark_) {
     scan_.clean_stop = has_marker_file_;
@@ -261,26 +254,17 @@ Task<Result<void>> Directory::claim(DirectoryIdentity identity) {
   }
   if (has_mark_) co_return Result<void>{};
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStopped));
+      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
   if (marked) has_mark_ = true;
   co_return marked;
 }
 
-/// A line that differs once Kafka has served the directory.
-Task<Result<std::string>> Directory::kafka_state() {
-  const Result<std::optional<std::string>> state = co_await read_small(kKafkaStateName);
-  if (!state) co_return std::unexpected(state.error());
-  const std::string value =
-      *state ? std::to_string(crc32c(std::as_bytes(std::span(**state)))) : "none";
-  co_return concat(kKafkaStateKey, value, "\n");
-}
-
 /// First "serving", then the marker goes: a crash between the two counts as unclean.
 Task<Result<void>> Directory::begin_serving() {
-  const Result<std::string> kafka = co_await kafka_state();
-  if (!kafka) co_return std::unexpected(kafka.error());
+  const Result<std::optional<std::string>> quorum = co_await read_small(kQuorumStateName);
+  if (!quorum) co_return std::unexpected(quorum.error());
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), concat(kServing, *kafka));
+      co_await io::replace_file(shard_, path_of(kMarkName), serving_mark(*quorum));
   if (!marked) co_return marked;
   const Result<void> gone = co_await io::unlink(shard_, path_of(kCleanStopName));
   if (!gone && gone.error().code != Errc::not_found) co_return gone;
@@ -404,7 +388,7 @@ Task<Result<void>> Directory::finish(const std::map<std::string, Checkpoint>& by
   const Result<void> written = co_await write_checkpoints(by_log_name);
   if (!written) co_return written;
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStopped));
+      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
   if (!marked) co_return marked;
   co_return co_await io::replace_file(shard_, path_of(kCleanStopName), std::string(kOurCleanStop));
 }
