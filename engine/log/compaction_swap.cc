@@ -75,7 +75,7 @@ Task<Result<void>> Compactor::swap(std::vector<SegmentPtr> sources, CompactionOu
   }
   const Result<void> settled = co_await settle();
   if (!settled) co_return settled;
-  const SegmentPtr result = output.segment();
+  const SegmentPtr& result = output.segment();
   std::vector<std::string> names;
   for (const std::string_view ending : output.endings()) names.push_back(result->path(ending));
   const auto undo = [&] {
@@ -140,6 +140,7 @@ Task<Result<void>> Compactor::put_in_place(const std::vector<SegmentPtr>& source
   }
   const Result<void> away = co_await rename_all(replaced, "", kDeletedEnding);
   if (!away) co_return away;
+  leftover.reserve(replaced.size());
   for (const std::string& name : replaced) leftover.push_back(concat(name, kDeletedEnding));
   const Result<void> synced = co_await io::sync_dir(shard_, log_.dir_);
   if (!synced) co_return synced;
