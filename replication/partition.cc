@@ -145,6 +145,11 @@ Offset end_of(const engine::SliceList& batches) {
 
 }  // namespace
 
+bool expect_fetched(Partition& partition, const FetchPartition& wanted, bool read_committed,
+                    engine::log::ReadLimits limits) {
+  return partition.log().expect(wanted.offset, partition.readable_below(read_committed), limits);
+}
+
 Task<FetchAnswer> read_fetched(Partition& partition, FetchPartition wanted, bool read_committed,
                                bool zstd_allowed, engine::log::ReadLimits limits) {
   FetchAnswer answer;

@@ -77,6 +77,10 @@ class Partition {
                                                      bool read_committed, bool zstd_allowed,
                                                      engine::log::ReadLimits limits);
 
+/// Says that read_fetched() like this comes soon: see Log::expect().
+bool expect_fetched(Partition& partition, const FetchPartition& wanted, bool read_committed,
+                    engine::log::ReadLimits limits);
+
 [[nodiscard]] engine::Task<ApiResult<OffsetAnswer>> find_offset(Partition& partition,
                                                                 std::int64_t timestamp_ms,
                                                                 bool read_committed);

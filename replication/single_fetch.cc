@@ -54,11 +54,30 @@ struct Watch {
 
 }  // namespace
 
+/// Has the logs read what the request will come to, from its partition number `next` of the share
+/// on, as far as there is room. Where to go on next time.
+std::size_t SingleReplicator::expect_more(ShardState& state, const Share& share, std::size_t next,
+                                          const FetchCall& call, std::int64_t bytes_left) {
+  for (; next < share.count; ++next) {
+    const FetchPartition& wanted = call.partitions[share[next]];
+    Partition* const partition = state.find(wanted.key);
+    if (partition == nullptr || wanted.bytes_max <= 0) continue;
+    if (bytes_left <= 0) break;
+    engine::log::ReadLimits limits;
+    limits.bytes_max =
+        static_cast<std::uint64_t>(std::min<std::int64_t>(bytes_left, wanted.bytes_max));
+    if (!expect_fetched(*partition, wanted, call.read_committed, limits)) break;
+  }
+  return next;
+}
+
 Task<void> SingleReplicator::fetch_on(const Share& share, FetchCall& call,
                                       std::vector<FetchAnswer>& answers, std::int64_t& bytes_left,
                                       bool& nothing_yet) {
   ShardState& state = state_of(share.shard);
+  std::size_t expected = 0;
   for (std::size_t i = 0; i < share.count; ++i) {
+    expected = expect_more(state, share, std::max(expected, i + 1), call, bytes_left);
     const FetchPartition& wanted = call.partitions[share[i]];
     FetchAnswer& answer = answers[share[i]];
     Partition* const partition = state.find(wanted.key);
@@ -72,6 +91,7 @@ Task<void> SingleReplicator::fetch_on(const Share& share, FetchCall& call,
     limits.bytes_max = static_cast<std::uint64_t>(
         std::max<std::int64_t>(0, std::min<std::int64_t>(bytes_left, wanted.bytes_max)));
     limits.at_least_one_batch = nothing_yet;
+    limits.less_will_do = true;
     answer =
         co_await read_fetched(*partition, wanted, call.read_committed, call.zstd_allowed, limits);
     const std::size_t bytes = engine::total_bytes(answer.records);

@@ -78,6 +78,8 @@ class SingleReplicator final : public Replicator, public ClusterController::List
   engine::Task<bool> fetch_once(engine::io::Shard& home, FetchCall& call,
                                 const std::vector<Share>& shares,
                                 std::vector<FetchAnswer>& answers);
+  std::size_t expect_more(ShardState& state, const Share& share, std::size_t next,
+                          const FetchCall& call, std::int64_t bytes_left);
   engine::Task<void> fetch_on(const Share& share, FetchCall& call,
                               std::vector<FetchAnswer>& answers, std::int64_t& bytes_left,
                               bool& nothing_yet);

@@ -67,6 +67,7 @@ struct AppendResult {
 struct ReadLimits {
   std::uint64_t bytes_max = 1'048'576;
   bool at_least_one_batch = true;  // even if it is larger than bytes_max (KIP-74)
+  bool less_will_do = false;       // while memory is short: the reader comes again for the rest
 };
 
 struct ReadResult {
@@ -126,6 +127,10 @@ class Log {
   /// io, corrupt: final; the log takes no more appends until reopened.
   [[nodiscard]] virtual Task<Result<AppendResult>> append(MutableBytes batch,
                                                           LeaderEpoch epoch) = 0;
+
+  /// Says that a read() like this comes soon, so that it can be on its way from the disk meanwhile.
+  /// Does not wait. False where there is no room for it: nor will there be for others.
+  virtual bool expect(Offset from, Offset below, ReadLimits limits) = 0;
 
   /// Batches from the one that holds `from` on, below `below`. From recent chunks without a
   /// system call where they have it; else from disk, verified.

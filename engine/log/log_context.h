@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/io/shard.h"
@@ -36,6 +39,21 @@ struct LogLimits {
   std::int64_t idle_after_ms = 5'000;   // a log without appends gives its buffers and files back
 };
 
+using LentBytes = std::atomic<std::uint64_t>;
+
+/// Memory for a read, counted until the last reader gives it back, on whatever thread.
+struct LentBuffer {
+  LentBuffer(std::size_t size_bytes, std::shared_ptr<LentBytes> counter)
+      : memory(size_bytes), lent(std::move(counter)) {
+    lent->fetch_add(memory.size_bytes(), std::memory_order_relaxed);
+  }
+  LentBuffer(const LentBuffer&) = delete;  // counted once
+  ~LentBuffer() { lent->fetch_sub(memory.size_bytes(), std::memory_order_relaxed); }
+
+  io::AlignedBuffer memory;
+  std::shared_ptr<LentBytes> lent;  // may outlive the context
+};
+
 /// Owned by the shard; outlives its logs. One thread.
 class LogContext {
  public:
@@ -50,6 +68,10 @@ class LogContext {
   const LogLimits& limits() const { return limits_; }
   ChunkCache& chunks() { return chunks_; }
   ReadAheadBudget& read_ahead() { return read_ahead_; }
+  /// Bytes read from disk that readers still hold.
+  const std::shared_ptr<LentBytes>& lent_bytes() const { return lent_bytes_; }
+  /// Slow readers hold much of what was read for them: the others get less.
+  bool memory_short() const { return lent_bytes_->load() > 2 * limits_.cache_bytes; }
 
   /// Bytes appended to any log of the shard and not yet written.
   std::uint64_t pending_bytes = 0;
@@ -89,6 +111,7 @@ class LogContext {
   io::Shard& shard_;
   LogLimits limits_;
   ChunkCache chunks_;
+  const std::shared_ptr<LentBytes> lent_bytes_ = std::make_shared<LentBytes>(0);
   ReadAheadBudget read_ahead_;  // as much again as the cache
   bool direct_refused_ = false;
   io::AlignedBuffer zeros_;

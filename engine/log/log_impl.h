@@ -41,6 +41,7 @@ class LogImpl final : public Log, private CommitHost {
   ~LogImpl() override;
 
   Task<Result<AppendResult>> append(MutableBytes batch, LeaderEpoch epoch) override;
+  bool expect(Offset from, Offset below, ReadLimits limits) override;
   Task<Result<ReadResult>> read(Offset from, Offset below, ReadLimits limits) override;
 
   Task<Result<std::vector<AbortedTransaction>>> aborted_transactions(Offset from,
@@ -166,9 +167,9 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<Slice>> read_run(SegmentPtr segment, Offset from, const EntryRun& run);
   void follow_reader(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset from,
                      Offset to, Offset below, ReadLimits limits);
-  void read_on(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset below,
-               ReadLimits limits);
-  Task<void> fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream);
+  bool read_on(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset below,
+               ReadLimits limits, ReadAheadUse first = ReadAheadUse::next);
+  Task<void> fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream, ReadAheadUse first);
   Task<void> read_piece_of(SegmentPtr segment, std::shared_ptr<ReadStream> stream,
                            std::shared_ptr<ReadPiece> piece, Offset from);
   Task<Result<std::shared_ptr<io::File>>> open_reader(SegmentPtr segment);

@@ -15,6 +15,8 @@
 namespace keelson::engine::log {
 namespace {
 
+constexpr std::uint64_t kShortReadBytes = std::uint64_t{64} << 10;  // while memory is short
+
 /// What a walk over batches needs of a header.
 struct Peek {
   Offset base_offset;
@@ -77,11 +79,16 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
     if (stream && stream->must_wait()) {
       stream->window = std::min(stream->window * 2, ReadStream::kPiecesMax);
       co_await stream->changed.wait();
-      continue;  // anything may have happened
+      if (at < start_) co_return fail(Errc::offset_out_of_range);  // dropped meanwhile
+      continue;                                                    // anything may have happened
     }
     if (stream && stream->take(segment->base_offset, bound, limits, result.batches)) {
       read_on(segment, stream, bound, limits);
       co_return std::move(result);
+    }
+    if (limits.less_will_do && context_.memory_short()) {
+      if (!limits.at_least_one_batch) co_return std::move(result);
+      limits.bytes_max = std::min(limits.bytes_max, kShortReadBytes);
     }
     if (!names_.try_share()) co_await names_.share();
     const NameLock::Share share(names_);

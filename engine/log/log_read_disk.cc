@@ -92,25 +92,27 @@ Task<Result<Slice>> LogImpl::read_run(SegmentPtr segment, Offset from, const Ent
   const std::uint64_t first = run.start_bytes();
   const std::uint64_t last = run.end_bytes();
   const std::uint64_t start = io::round_down_to_block(first);
-  auto buffer = std::make_shared<io::AlignedBuffer>(io::round_up_to_block(last) - start);
+  auto buffer =
+      std::make_shared<LentBuffer>(io::round_up_to_block(last) - start, context_.lent_bytes());
   const Result<std::shared_ptr<io::File>> file = co_await open_reader(segment);
   if (!file) co_return std::unexpected(file.error());
   const std::shared_ptr<io::File> reader = *file;
-  PieceRead pieces{*reader, start, last, buffer->bytes(), {}, {}};
+  PieceRead pieces{*reader, start, last, buffer->memory.bytes(), {}, {}};
   io::TaskGroup reads(shard_);
-  for (std::size_t at = 0; at < buffer->size_bytes(); at += kReadBytesMax) {
+  for (std::size_t at = 0; at < buffer->memory.size_bytes(); at += kReadBytesMax) {
     reads.start(read_piece(pieces, at));
   }
   co_await reads.wait();
   if (!pieces.outcome) co_return std::unexpected(pieces.outcome.error());
   // Where the file ends too early, what is missing fails its check.
-  const std::uint64_t have = pieces.short_at_bytes.value_or(buffer->size_bytes());
+  const std::uint64_t have = pieces.short_at_bytes.value_or(buffer->memory.size_bytes());
 
   std::uint64_t sound_end = first;
   for (const IntegrityEntry& entry : run.entries) {
     const bool there = entry.end_bytes() - start <= have;
     const Bytes batch =
-        there ? Bytes(buffer->data() + (entry.position_bytes - start), entry.size_bytes) : Bytes{};
+        there ? Bytes(buffer->memory.data() + (entry.position_bytes - start), entry.size_bytes)
+              : Bytes{};
     if (there && !entry.damaged && integrity_crc(batch) == entry.header_crc && crc_matches(batch)) {
       sound_end = entry.end_bytes();
       continue;
@@ -124,7 +126,7 @@ Task<Result<Slice>> LogImpl::read_run(SegmentPtr segment, Offset from, const Ent
     if (is_first) co_return fail(Errc::quarantined);
     break;
   }
-  co_return Slice{buffer, Bytes(buffer->data() + (first - start), sound_end - first)};
+  co_return Slice{buffer, Bytes(buffer->memory.data() + (first - start), sound_end - first)};
 }
 
 /// Finds the batches that answer the read, reads them and checks each.
@@ -168,23 +170,43 @@ void LogImpl::follow_reader(const SegmentPtr& segment, std::shared_ptr<ReadStrea
                             Offset from, Offset to, Offset below, ReadLimits limits) {
   if (stream && stream->next == from) {
     stream->restart(to);
-    return read_on(segment, std::move(stream), below, limits);
+    read_on(segment, std::move(stream), below, limits);
+    return;
   }
   segment->streams.add(std::make_shared<ReadStream>(shard_, to));
 }
 
-/// Reads what follows while the reader is busy with what it got.
-void LogImpl::read_on(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset below,
-                      ReadLimits limits) {
+/// Reads what follows while the reader is busy with what it got. False where there is no room.
+bool LogImpl::read_on(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream, Offset below,
+                      ReadLimits limits, ReadAheadUse first) {
   stream->below = below;
   stream->piece_bytes = std::min(limits.bytes_max, kDiskReadBytesMax);
-  if (stream->filling || segment->deleted || !background_.enter()) return;
+  if (stream->filling || segment->deleted) return true;
+  if (!background_.enter()) return false;
   stream->filling = true;
-  shard_.spawn(fill(segment, std::move(stream)));
+  shard_.spawn(fill(segment, std::move(stream), first));
+  return true;
+}
+
+bool LogImpl::expect(Offset from, Offset below, ReadLimits limits) {
+  const Offset bound = std::min(below, end_);
+  if (gate_.closing() || from < start_ || from >= bound) return true;
+  const SegmentPtr segment = segment_of(from);
+  if (segment->recent.find(from) != nullptr) return true;
+  std::shared_ptr<ReadStream> stream = segment->streams.find(from);
+  if (stream && (stream->filling || !stream->pieces.empty())) return true;
+  const std::uint64_t bytes = std::min(limits.bytes_max, kDiskReadBytesMax);
+  if (!context_.read_ahead().has_room(bytes, ReadAheadUse::expected)) return false;
+  if (!stream) {
+    stream = std::make_shared<ReadStream>(shard_, from);
+    segment->streams.add(stream);
+  }
+  return read_on(segment, std::move(stream), bound, limits, ReadAheadUse::expected);
 }
 
 /// In background_: begins pieces until the stream's window is full or there is nothing more.
-Task<void> LogImpl::fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream) {
+Task<void> LogImpl::fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream,
+                         ReadAheadUse first) {
   const io::Gate::Pass pass(background_);
   if (!names_.try_share()) co_await names_.share();
   const NameLock::Share share(names_);
@@ -193,8 +215,8 @@ Task<void> LogImpl::fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream)
     const Offset from = stream->tail;
     const Offset below = std::min(stream->below, segment->next_offset);
     if (from >= below || segment->recent.find(from) != nullptr) break;  // in memory from here on
-    const bool only = stream->pieces.empty();
-    std::shared_ptr<ReadPiece> piece = context_.read_ahead().begin(stream->piece_bytes, only);
+    const ReadAheadUse use = stream->pieces.empty() ? first : ReadAheadUse::later;
+    std::shared_ptr<ReadPiece> piece = context_.read_ahead().begin(stream->piece_bytes, use);
     if (!piece) break;
     if (!stream->cursor) {
       const Result<void> loaded = co_await load_index(segment);

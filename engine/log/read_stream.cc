@@ -22,8 +22,17 @@ void ReadPiece::drop() {
   budget.bytes_ -= std::exchange(bytes, 0);
 }
 
-std::shared_ptr<ReadPiece> ReadAheadBudget::begin(std::uint64_t bytes, bool only) {
-  const std::uint64_t bytes_max = only ? bytes_max_ : bytes_max_ / 2;
+std::uint64_t ReadAheadBudget::share_of(ReadAheadUse use) const {
+  switch (use) {
+    case ReadAheadUse::expected: return bytes_max_;
+    case ReadAheadUse::next: return bytes_max_ / 4 * 3;
+    case ReadAheadUse::later: return bytes_max_ / 8 * 3;
+  }
+  return 0;
+}
+
+std::shared_ptr<ReadPiece> ReadAheadBudget::begin(std::uint64_t bytes, ReadAheadUse use) {
+  const std::uint64_t bytes_max = share_of(use);
   if (bytes == 0 || bytes > bytes_max) return nullptr;
   const std::int64_t abandoned_ns = clock_.now_ns() - kAbandonedAfterNs;
   for (auto at = order_.begin(); at != order_.end() && bytes_ + bytes > bytes_max;) {

@@ -32,6 +32,13 @@ struct EntryRun {
   std::uint64_t end_bytes() const { return entries.back().end_bytes(); }
 };
 
+/// What a piece is for. The less sure it is to be asked for soon, the less of the budget it gets.
+enum class ReadAheadUse : std::uint8_t {
+  expected,  // a request under way will come to it
+  next,      // a reader's next request, if it goes on
+  later,     // the one after that
+};
+
 /// Bounds what all logs of a shard have read ahead. Outlives what it gave. One thread.
 class ReadAheadBudget {
  public:
@@ -42,13 +49,17 @@ class ReadAheadBudget {
   /// there is room for, they would take it from each other and everything were read twice.
   static constexpr std::int64_t kAbandonedAfterNs = 1'000'000'000;
 
-  /// A piece of at most `bytes`; null where there is no room. Where it is not the stream's only
-  /// one, half the budget stays for streams that have none.
-  std::shared_ptr<ReadPiece> begin(std::uint64_t bytes, bool only);
+  /// A piece of at most `bytes`; null where there is no room.
+  std::shared_ptr<ReadPiece> begin(std::uint64_t bytes, ReadAheadUse use);
+  bool has_room(std::uint64_t bytes, ReadAheadUse use) const {
+    return bytes_ + bytes <= share_of(use);
+  }
   std::uint64_t bytes() const { return bytes_; }
 
  private:
   friend struct ReadPiece;
+
+  std::uint64_t share_of(ReadAheadUse use) const;
 
   const io::Clock& clock_;
   const std::uint64_t bytes_max_;
@@ -95,11 +106,11 @@ struct ReadStream {
   /// Forgets what was read ahead; the reader goes on at `offset`.
   void restart(Offset offset);
 
-  Offset next;   // what the reader asks for if it goes on
-  Offset tail;   // behind the last piece
-  Offset below;  // as the last read was bounded
-  std::uint64_t piece_bytes = 0;
-  std::size_t window = 1;  // pieces
+  Offset next;                    // what the reader asks for if it goes on
+  Offset tail;                    // behind the last piece
+  Offset below;                   // as the last read was bounded
+  std::uint64_t piece_bytes = 0;  // at most
+  std::size_t window = 1;         // pieces
   bool filling = false;
   std::uint64_t generation = 0;  // grows with restart(): what was begun before is not wanted
   std::deque<std::shared_ptr<ReadPiece>> pieces;

@@ -529,5 +529,70 @@ TEST_F(LogBehaviour, ReadersOfOneSegmentDoNotDisturbEachOther) {
   });
 }
 
+// What is said to come is read meanwhile: the read that comes finds it, and reads nothing.
+TEST_F(LogBehaviour, WhatIsExpectedIsOnItsWay) {
+  limits_.cache_bytes = 64 << 10;
+  run([this](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    for (int i = 0; i < 100; ++i) co_await append_sound(*log, make_batch(std::string(4'000, 'v')));
+    const ReadLimits limits{.bytes_max = 10'000};
+    const auto first = co_await log->read(Offset{0}, log->log_end_offset(), limits);
+    EXPECT_TRUE(first.has_value());
+    EXPECT_TRUE(log->expect(Offset{40}, log->log_end_offset(), limits));
+    EXPECT_TRUE(log->expect(Offset{99}, log->log_end_offset(), limits));   // in memory
+    EXPECT_TRUE(log->expect(Offset{100}, log->log_end_offset(), limits));  // nothing there
+    co_await context.shard().sleep_for_ms(5);
+    EXPECT_GT(context.read_ahead().bytes(), 0u);
+    const std::uint64_t reads = node_.count(io::OpKind::read);
+    const auto there = co_await log->read(Offset{40}, log->log_end_offset(), limits);
+    EXPECT_EQ(node_.count(io::OpKind::read), reads);
+    const auto header = read_batch_header(test::flat(there->batches));
+    EXPECT_TRUE(header && header->base_offset == Offset{40});
+
+    // The budget is 64 KiB: six of 10,000 bytes fit, and it says so.
+    int accepted = 0;
+    for (int i = 0; i < 20; ++i) {
+      accepted += log->expect(Offset{2 * i}, log->log_end_offset(), limits) ? 1 : 0;
+      co_await context.shard().sleep_for_ms(1);
+    }
+    EXPECT_GE(accepted, 4);
+    EXPECT_LE(accepted, 7);
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+  });
+}
+
+// Readers that keep what they got make the others' reads small; who must have a batch gets one.
+TEST_F(LogBehaviour, SlowReadersHoldABoundedAmount) {
+  limits_.cache_bytes = 128 << 10;
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    for (int i = 0; i < 200; ++i) co_await append_sound(*log, make_batch(std::string(8'000, 'v')));
+    std::vector<SliceList> held;
+    const ReadLimits greedy{.bytes_max = 200'000, .less_will_do = true};
+    std::uint64_t held_bytes = 0;
+    for (int i = 0; i < 20; ++i) {
+      auto read = co_await log->read(Offset{i}, log->log_end_offset(), greedy);
+      EXPECT_TRUE(read.has_value());
+      EXPECT_FALSE(read->batches.empty());
+      held_bytes = total_bytes(read->batches);
+      held.push_back(std::move(read->batches));
+    }
+    EXPECT_TRUE(context.memory_short());
+    EXPECT_LE(held_bytes, 64u << 10);
+    const ReadLimits optional{
+        .bytes_max = 200'000, .at_least_one_batch = false, .less_will_do = true};
+    const auto none = co_await log->read(Offset{50}, log->log_end_offset(), optional);
+    EXPECT_TRUE(none.has_value() && none->batches.empty());
+    const ReadLimits plain{.bytes_max = 150'000};
+    const auto whole = co_await log->read(Offset{50}, log->log_end_offset(), plain);
+    EXPECT_TRUE(whole.has_value() && total_bytes(whole->batches) > 100'000u);
+    held.clear();
+    EXPECT_FALSE(context.memory_short());
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+  });
+}
+
 }  // namespace
 }  // namespace keelson::engine::log

@@ -25,21 +25,21 @@ class ReadAheadBudgetTest : public testing::Test {
 };
 
 TEST_F(ReadAheadBudgetTest, NothingIsTakenFromThoseWhoMayStillCome) {
-  const auto first = budget_.begin(60, true);
+  const auto first = budget_.begin(60, ReadAheadUse::expected);
   ASSERT_TRUE(first);
   first->state = ReadPiece::State::ready;
-  EXPECT_FALSE(budget_.begin(60, true));
+  EXPECT_FALSE(budget_.begin(60, ReadAheadUse::expected));
   EXPECT_EQ(first->state, ReadPiece::State::ready);
   EXPECT_EQ(budget_.bytes(), 60u);
 }
 
 TEST_F(ReadAheadBudgetTest, TheAbandonedMakeRoom) {
-  const auto first = budget_.begin(40, true);
-  const auto second = budget_.begin(40, true);
+  const auto first = budget_.begin(40, ReadAheadUse::expected);
+  const auto second = budget_.begin(40, ReadAheadUse::expected);
   ASSERT_TRUE(first && second);
   first->state = second->state = ReadPiece::State::ready;
   clock_.now += ReadAheadBudget::kAbandonedAfterNs + 1;
-  const auto third = budget_.begin(40, true);
+  const auto third = budget_.begin(40, ReadAheadUse::expected);
   ASSERT_TRUE(third);
   EXPECT_EQ(first->state, ReadPiece::State::gone);
   EXPECT_EQ(second->state, ReadPiece::State::ready);
@@ -47,28 +47,32 @@ TEST_F(ReadAheadBudgetTest, TheAbandonedMakeRoom) {
 }
 
 TEST_F(ReadAheadBudgetTest, ThoseStillBeingReadStay) {
-  const auto first = budget_.begin(60, true);
+  const auto first = budget_.begin(60, ReadAheadUse::expected);
   clock_.now += ReadAheadBudget::kAbandonedAfterNs + 1;
-  EXPECT_FALSE(budget_.begin(60, true));
-  EXPECT_FALSE(budget_.begin(101, true));
+  EXPECT_FALSE(budget_.begin(60, ReadAheadUse::expected));
+  EXPECT_FALSE(budget_.begin(101, ReadAheadUse::expected));
   EXPECT_EQ(budget_.bytes(), 60u);
   first->drop();
-  EXPECT_TRUE(budget_.begin(60, true));
+  EXPECT_TRUE(budget_.begin(60, ReadAheadUse::expected));
 }
 
-TEST_F(ReadAheadBudgetTest, HalfIsForStreamsThatHaveNone) {
-  const auto first = budget_.begin(30, true);
-  EXPECT_FALSE(budget_.begin(30, false));
-  EXPECT_TRUE(budget_.begin(20, false));
-  EXPECT_TRUE(budget_.begin(70, true));
+TEST_F(ReadAheadBudgetTest, WhatIsLessSureGetsLess) {
+  const auto first = budget_.begin(30, ReadAheadUse::later);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(budget_.begin(10, ReadAheadUse::later));
+  const auto second = budget_.begin(40, ReadAheadUse::next);
+  ASSERT_TRUE(second);
+  EXPECT_FALSE(budget_.begin(10, ReadAheadUse::next));
+  EXPECT_TRUE(budget_.has_room(30, ReadAheadUse::expected));
+  EXPECT_TRUE(budget_.begin(30, ReadAheadUse::expected));
 }
 
 // One that nobody takes stays at the front; those that come and go behind it leave nothing.
 TEST_F(ReadAheadBudgetTest, NothingIsLeftOfThoseThatWereTaken) {
-  const auto stays = budget_.begin(10, true);
+  const auto stays = budget_.begin(10, ReadAheadUse::expected);
   std::weak_ptr<ReadPiece> gone;
   for (int i = 0; i < 1000; ++i) {
-    const auto passing = budget_.begin(10, true);
+    const auto passing = budget_.begin(10, ReadAheadUse::expected);
     ASSERT_TRUE(passing);
     gone = passing;
   }
@@ -94,7 +98,7 @@ class ReadStreamTest : public ReadAheadBudgetTest {
  protected:
   /// A piece of `count` batches behind those there are, as if it had been read.
   void add_piece(ReadStream& stream, std::uint32_t count) {
-    auto piece = budget_.begin(count, true);
+    auto piece = budget_.begin(count, ReadAheadUse::expected);
     ASSERT_TRUE(piece);
     const auto first = static_cast<std::uint32_t>(stream.tail.value());
     piece->run = make_run(first, count);
