@@ -114,7 +114,7 @@ class AdoptCompaction(AdoptCase):
             now = {topic: len(records(broker, topic)) for topic in topics}
             if now != before:
                 before, since = now, time.monotonic()
-            elif time.monotonic() - since > 3:
+            elif time.monotonic() - since > 2:
                 return now
             time.sleep(0.3)
         raise AssertionError(f"compaction does not come to rest: {before}")

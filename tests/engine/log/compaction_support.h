@@ -1,8 +1,6 @@
 // tests/engine/log/compaction_support.h: logs to compact, on a simulated machine.
 #pragma once
 
-#include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -10,6 +8,7 @@
 #include "engine/log/compaction.h"
 #include "engine/log/log_context.h"
 #include "tests/engine/log/compaction_model.h"
+#include "tests/engine/log/stderr_logger.h"
 
 namespace keelson::test {
 
@@ -19,20 +18,6 @@ using namespace engine::log;
 inline const std::string kDir = "table-3";
 inline constexpr std::int64_t kRetentionMs = 5'000;
 inline constexpr Offset kNoBound{std::numeric_limits<std::int64_t>::max()};
-
-class StderrLogger final : public Logger {
- public:
-  void write(LogLevel, std::string_view component, std::string_view line) override {
-    if (!on_) return;
-    std::fprintf(stderr, "[%.*s] %.*s\n", static_cast<int>(component.size()), component.data(),
-                 static_cast<int>(line.size()), line.data());
-  }
-  bool enabled(LogLevel) const override { return on_; }
-
- private:
-  const bool on_ = std::getenv("KEELSON_TEST_LOG") != nullptr;
-};
-inline StderrLogger test_logger;
 
 inline LogConfig compacted() {
   LogConfig config;

@@ -21,6 +21,7 @@ using test::compact;
 using test::compacted;
 using test::CompactionModel;
 using test::kDir;
+using test::kNoBound;
 using test::kRetentionMs;
 using test::ModelRecord;
 using test::open_log;
@@ -373,46 +374,63 @@ TEST(CompactionBeside, ReadersAppendsAndRetentionGoOn) {
   EXPECT_GT(reads, 10'000);
 }
 
+/// A filled log whose compaction is under way, for up to 8 ms.
+struct UnderWay {
+  explicit UnderWay(std::uint64_t seed) : world(seed) {
+    world.set_logger(test_logger);
+    node = &world.start_node("n");
+    world.run_task(node->shard(), fill(node->shard(), model, 60));
+    Result<Opened> log = world.run_task(node->shard(), open_log(node->shard(), compacted()));
+    EXPECT_TRUE(log.has_value());
+    opened = std::move(*log);
+  }
+  void begin(Offset below) {
+    node->shard().spawn(run(*this, below));
+    world.run_for(static_cast<std::int64_t>(world.rng().next() % 8'000'000));
+  }
+  static Task<void> run(UnderWay& self, Offset below) {
+    self.report = co_await compact(self.node->shard(), *self.opened.log, self.model,
+                                   std::uint64_t{1} << 20, below);
+  }
+  io::SimWorld world;
+  io::SimNode* node = nullptr;
+  CompactionModel model;
+  Opened opened;
+  std::optional<Result<CompactionReport>> report;
+};
+
 // A follower's end is cut above the high watermark, whatever compaction is at.
 TEST(CompactionBeside, ACutEndIsCutAndTheRestIsWhole) {
   int cut_short = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    io::SimWorld world(seed);
-    world.set_logger(test_logger);
-    io::SimNode& node = world.start_node("n");
-    CompactionModel model;
-    world.run_task(node.shard(), fill(node.shard(), model, 60));
+    UnderWay run(seed);
+    io::Shard& shard = run.node->shard();
+    CompactionModel& model = run.model;
     const Offset high_watermark{model.end / 2};
-    Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), compacted()));
-    ASSERT_TRUE(opened.has_value());
-    std::optional<Result<CompactionReport>> report;
-    node.shard().spawn([](io::Shard& shard, Log& log, CompactionModel& with, Offset below,
-                          std::optional<Result<CompactionReport>>& into) -> Task<void> {
-      into = co_await compact(shard, log, with, std::uint64_t{1} << 20, below);
-    }(node.shard(), *opened->log, model, high_watermark, report));
-    world.run_for(static_cast<std::int64_t>(world.rng().next() % 8'000'000));
-    const Offset cut = high_watermark + 1 + static_cast<std::int64_t>(world.rng().next() % 5);
-    const Result<void> done = world.run_task(node.shard(), opened->log->truncate_suffix(cut));
+    run.begin(high_watermark);
+    const Offset cut = high_watermark + 1 + static_cast<std::int64_t>(run.world.rng().next() % 5);
+    const Result<void> done = run.world.run_task(shard, run.opened.log->truncate_suffix(cut));
     ASSERT_TRUE(done.has_value()) << to_string(done.error().code);
-    world.run_until([&] { return report.has_value(); }, world.now_ns() + 60'000'000'000);
-    ASSERT_TRUE(report.has_value());
-    if (!*report) {
+    run.world.run_until([&] { return run.report.has_value(); },
+                        run.world.now_ns() + 60'000'000'000);
+    ASSERT_TRUE(run.report.has_value());
+    if (!*run.report) {
       ++cut_short;
-      EXPECT_THAT(report->error().code, testing::AnyOf(Errc::cancelled, Errc::not_found));
+      EXPECT_THAT(run.report->error().code, testing::AnyOf(Errc::cancelled, Errc::not_found));
     }
-    ASSERT_LE(opened->log->log_end_offset(), cut);
-    const std::int64_t end = opened->log->log_end_offset().value();
+    ASSERT_LE(run.opened.log->log_end_offset(), cut);
+    const std::int64_t end = run.opened.log->log_end_offset().value();
     model.records.erase(model.records.lower_bound(end), model.records.end());
     model.end = end;
-    const Result<Seen> seen = world.run_task(node.shard(), test::observe(*opened->log, 10'000));
+    const Result<Seen> seen = run.world.run_task(shard, test::observe(*run.opened.log, 10'000));
     ASSERT_TRUE(seen.has_value());
     // What was open where it was cut is decided by nobody here: values of the rest count.
     for (const auto& [offset, record] : seen->records) {
       ASSERT_TRUE(model.records.contains(offset));
       ASSERT_TRUE(record.same_content(model.records.at(offset)));
     }
-    const Result<void> closed = world.run_task(node.shard(), opened->log->close());
+    const Result<void> closed = run.world.run_task(shard, run.opened.log->close());
     EXPECT_TRUE(closed.has_value());
   }
   EXPECT_GT(cut_short, 0);
@@ -421,29 +439,19 @@ TEST(CompactionBeside, ACutEndIsCutAndTheRestIsWhole) {
 TEST(CompactionBeside, ClosingAndRemovingEndARun) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
-    io::SimWorld world(seed);
-    world.set_logger(test_logger);
-    io::SimNode& node = world.start_node("n");
-    CompactionModel model;
-    world.run_task(node.shard(), fill(node.shard(), model, 60));
-    Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), compacted()));
-    ASSERT_TRUE(opened.has_value());
-    std::optional<Result<CompactionReport>> report;
-    node.shard().spawn([](io::Shard& shard, Log& log, CompactionModel& with,
-                          std::optional<Result<CompactionReport>>& into) -> Task<void> {
-      into = co_await compact(shard, log, with);
-    }(node.shard(), *opened->log, model, report));
-    world.run_for(static_cast<std::int64_t>(world.rng().next() % 8'000'000));
+    UnderWay run(seed);
+    io::Shard& shard = run.node->shard();
+    run.begin(kNoBound);
     const bool remove = seed % 2 == 0;
-    Task<Result<void>> ending = remove ? opened->log->remove() : opened->log->close();
-    const Result<void> ended = world.run_task(node.shard(), std::move(ending));
+    Task<Result<void>> ending = remove ? run.opened.log->remove() : run.opened.log->close();
+    const Result<void> ended = run.world.run_task(shard, std::move(ending));
     EXPECT_TRUE(ended.has_value());
-    ASSERT_TRUE(report.has_value());
-    opened->log.reset();
+    ASSERT_TRUE(run.report.has_value());
+    run.opened.log.reset();
     if (remove) {
-      EXPECT_THAT(node.disk().files(), testing::IsEmpty());
+      EXPECT_THAT(run.node->disk().files(), testing::IsEmpty());
     } else {
-      world.run_task(node.shard(), check_crashed(node.shard(), model, true));
+      run.world.run_task(shard, check_crashed(shard, run.model, true));
     }
     ASSERT_FALSE(testing::Test::HasFailure());
   }
