@@ -2,6 +2,7 @@
 """The benchmarks, by `./dev bench`.
 
     ./dev bench broker [--help]     beside Apache Kafka, in one run
+    ./dev bench counters [--help]   system calls, copies and allocations of a request
     ./dev bench footprint [--help]  start-up, idle memory and CPU, many partitions and connections
     ./dev bench storage [--help]    the engine beside fio, in one run
     ./dev bench [FILTER] [options of Google Benchmark]    the micro-benchmarks, one after the other
@@ -14,11 +15,12 @@ import pathlib
 import subprocess
 import sys
 
-PROGRAMS = ["io_benchmark", "records_benchmark", "requests_benchmark"]
+PROGRAMS = ["io_benchmark", "log_benchmark", "records_benchmark", "requests_benchmark"]
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / "bench"
 
 
-COMPARISONS = {"broker": "broker/broker.py", "footprint": "broker/footprint.py",
+COMPARISONS = {"broker": "broker/broker.py", "counters": "counters/counters.py",
+               "footprint": "broker/footprint.py",
                "storage": "storage/storage.py"}
 
 

@@ -42,4 +42,9 @@ if(KEELSON_SANITIZE)
   add_link_options(-fsanitize=${KEELSON_SANITIZE})
 endif()
 
+option(KEELSON_COUNTERS "Count system calls, copies and allocations (engine/counters.h)" OFF)
+if(KEELSON_COUNTERS)
+  add_compile_definitions(KEELSON_COUNTERS)
+endif()
+
 include_directories("${CMAKE_SOURCE_DIR}")

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "engine/counters.h"
 #include "engine/huge_pages.h"
 
 namespace keelson::engine {
@@ -175,6 +176,7 @@ std::byte* make_block(std::size_t number) {
 }  // namespace
 
 std::byte* allocate_buffer(std::size_t bytes, std::size_t align_bytes) {
+  tally(Counter::buffers);
   if (!is_kept_size(bytes)) return allocate(std::max<std::size_t>(bytes, 1), align_bytes);
   const std::size_t number = class_of(bytes);
   std::byte* memory = Kept::gone ? nullptr : kept.pool.take(number);

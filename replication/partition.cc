@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/counters.h"
 #include "engine/log/batch_validation.h"
 
 namespace keelson::replication {
@@ -68,6 +69,7 @@ Task<ProduceAnswer> append_produced(Partition& partition, ProducePartition produ
     answer.error = ApiErrc::unsupported_compression_type;
     co_return answer;
   }
+  engine::tally(engine::Counter::batches);
   const Result<engine::log::AppendResult> appended =
       co_await log.append(validated->bytes, partition.epoch());
   if (!appended) {

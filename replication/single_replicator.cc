@@ -118,6 +118,11 @@ Task<ApiResult<void>> SingleReplicator::apply(std::shared_ptr<const ClusterView>
     }
     co_await group.wait();
   }
+  for (ApiResult<void>& result : opened) {
+    // Told to stop while it starts: no log is damaged, and none will be served.
+    const bool ended = !result && result.error().code == ApiErrc::not_leader_or_follower;
+    if (!started_ && ended) co_return std::move(result);
+  }
   if (!started_) co_await set_damaged_apart(opened, opened_keys);
   for (const auto& [id, topic] : before->topics_by_id) {
     // Fewer than before: the way back from a growth that failed.

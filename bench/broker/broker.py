@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import pathlib
-import statistics
 import sys
 import time
 
@@ -20,7 +19,9 @@ sys.path[:0] = [str(HERE), str(ROOT / "tests" / "clients")]
 from lib import admin, process  # noqa: E402
 from lib.broker import Broker  # noqa: E402
 from lib.options import OPTIONS  # noqa: E402
+from chart import draw  # noqa: E402
 from loads import KAFKA_JAVA, LOADS, SYSTEMS  # noqa: E402
+from table import medians_of, table  # noqa: E402
 
 LOADER = ROOT / "build" / "release" / "bench" / "broker" / "broker_load"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -74,6 +75,9 @@ def run_load(broker, load):
         if tail.returncode:
             raise process.Failed(error.decode())
         figures["tail"] = answer_of(out)
+        behind_s = figures["tail"]["ended_s"] - figures["produce"]["ended_s"]
+        figures["tail"]["behind_s"] = max(0.0, behind_s)
+        figures["tail"]["lag_max_mb"] = figures["tail"]["lag_max_records"] * load.size / 1e6
     if load.read:
         count = load.count + load.partitions
         figures["read"] = measured(broker, load_command("consume", broker, topic, load, "--count",
@@ -97,41 +101,30 @@ def run_system(system, loads, warm):
     return found
 
 
-COLUMNS = ("mb_per_s", "cpu_s_per_gb", "p50_ms", "p99_ms", "p999_ms", "rss_mib")
-
-
-def table(runs, systems):
-    """Medians, and the ratio to the first system where both have the figure."""
-    lines = []
-    for row in dict.fromkeys(row for run in runs for row in run["figures"]):
-        lines.append(row)
-        base = {}
-        for system in systems:
-            figures = [run["figures"][row] for run in runs
-                       if run["system"] == system and row in run["figures"]]
-            cells = []
-            for column in COLUMNS:
-                values = [figure[column] for figure in figures if column in figure]
-                if not values:
-                    continue
-                median = statistics.median(values)
-                base.setdefault(column, median)
-                ratio = f" ({median / base[column]:.2f})" if base[column] else ""
-                cells.append(f"{column} {median:.3g}{ratio}")
-            lines.append(f"  {system:16} " + "  ".join(cells))
-    return "\n".join(lines)
+def report(runs, systems, svg):
+    """The table, and the picture where one is wanted."""
+    medians = medians_of(runs)
+    print(table(medians, systems))
+    if svg:
+        svg.write_text(draw(medians, systems), encoding="utf-8")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--systems", default="kafka,keelson", help=", ".join(SYSTEMS))
+    parser.add_argument("--systems", default="kafka,keelson,keelson-relaxed", help=", ".join(SYSTEMS))
     parser.add_argument("--loads", default=",".join(LOADS), help=", ".join(LOADS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warm", action="store_true", help="one more load first, not counted")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="a setting for every Keelson, to try it out")
     parser.add_argument("--out", type=pathlib.Path, help="append each run as a line of JSON")
+    parser.add_argument("--again", type=pathlib.Path, metavar="FILE",
+                        help="run nothing: the table of what --out wrote")
+    parser.add_argument("--svg", type=pathlib.Path, help="draw the throughput there")
     given = parser.parse_args()
+    if given.again:
+        runs = [json.loads(line) for line in given.again.read_text().splitlines()]
+        return report(runs, list(dict.fromkeys(run["system"] for run in runs)), given.svg)
     try:
         systems = [SYSTEMS[name] for name in given.systems.split(",")]
         loads = [LOADS[name] for name in given.loads.split(",")]
@@ -148,7 +141,7 @@ def main():
             if given.out:
                 with given.out.open("a", encoding="utf-8") as out:
                     out.write(json.dumps(run) + "\n")
-    print(table(runs, [system.name for system in systems]))
+    report(runs, [system.name for system in systems], given.svg)
 
 
 if __name__ == "__main__":

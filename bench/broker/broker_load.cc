@@ -9,6 +9,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -43,6 +44,11 @@ struct Options {
 [[noreturn]] void die(const std::string& why) {
   std::fprintf(stderr, "broker_load: %s\n", why.c_str());
   std::exit(1);
+}
+
+/// Of a clock that all processes share, to tell who ended first.
+double wall_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 double seconds_since(Clock::time_point start) {
@@ -181,9 +187,11 @@ int produce(const Options& options) {
         " with an error: " + rd_kafka_err2str(deliveries.first_error));
   }
   const double bytes = static_cast<double>(options.count) * static_cast<double>(options.size);
-  std::printf("{\"records\": %llu, \"bytes\": %.0f, \"seconds\": %.6f, \"mb_per_s\": %.3f",
-              static_cast<unsigned long long>(options.count), bytes, seconds,
-              bytes / seconds / 1e6);
+  std::printf(
+      "{\"records\": %llu, \"bytes\": %.0f, \"seconds\": %.6f, \"mb_per_s\": %.3f, "
+      "\"ended_s\": %.6f",
+      static_cast<unsigned long long>(options.count), bytes, seconds, bytes / seconds / 1e6,
+      wall_s());
   if (open_loop) {
     for (const auto& [name, share] : {std::pair{"p50_ms", 0.5},
                                       {"p90_ms", 0.9},
@@ -197,6 +205,42 @@ int produce(const Options& options) {
   std::printf("}\n");
   return 0;
 }
+
+/// How far the reader is behind what the broker has shown it, over all partitions.
+class Lag {
+ public:
+  Lag(rd_kafka_t* handle, const Options& options)
+      : handle_(handle),
+        topic_(options.topic),
+        next_(static_cast<std::size_t>(options.partitions)) {}
+
+  void take(const rd_kafka_message_t& message) {
+    next_[static_cast<std::size_t>(message.partition)] = message.offset + 1;
+  }
+  /// After some were taken.
+  void look() {
+    std::int64_t records = 0;
+    for (std::size_t i = 0; i < next_.size(); ++i) {
+      std::int64_t low = 0;
+      std::int64_t high = 0;
+      const auto partition = static_cast<std::int32_t>(i);
+      // What the last fetch answer said; nothing is asked.
+      if (rd_kafka_get_watermark_offsets(handle_, topic_.c_str(), partition, &low, &high) !=
+          RD_KAFKA_RESP_ERR_NO_ERROR) {
+        continue;
+      }
+      if (next_[i] > 0 && high > next_[i]) records += high - next_[i];
+    }
+    max_ = std::max(max_, records);
+  }
+  std::int64_t max_records() const { return max_; }
+
+ private:
+  rd_kafka_t* handle_;
+  std::string topic_;
+  std::vector<std::int64_t> next_;
+  std::int64_t max_ = 0;
+};
 
 int consume(const Options& options) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
@@ -218,6 +262,7 @@ int consume(const Options& options) {
   std::vector<rd_kafka_message_t*> messages(1000);
   std::uint64_t records = 0;
   double bytes = 0;
+  Lag lag(handle.get(), options);
   Clock::time_point start;
   const Clock::time_point limit = Clock::now() + std::chrono::seconds(options.timeout_s);
   while (records < options.count && Clock::now() < limit) {
@@ -227,19 +272,25 @@ int consume(const Options& options) {
       rd_kafka_message_t* const message = messages[static_cast<std::size_t>(i)];
       if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         ++records;
+        lag.take(*message);
         bytes += static_cast<double>(message->len);
       } else if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         die(rd_kafka_message_errstr(message));
       }
       rd_kafka_message_destroy(message);
     }
+    if (options.tail) lag.look();
   }
+  const double ended_s = wall_s();
   const double seconds = seconds_since(start);
   rd_kafka_queue_destroy(queue);
   rd_kafka_consumer_close(handle.get());
   if (records < options.count) die("only " + std::to_string(records) + " records came");
-  std::printf("{\"records\": %llu, \"bytes\": %.0f, \"seconds\": %.6f, \"mb_per_s\": %.3f}\n",
-              static_cast<unsigned long long>(records), bytes, seconds, bytes / seconds / 1e6);
+  std::printf(
+      "{\"records\": %llu, \"bytes\": %.0f, \"seconds\": %.6f, \"mb_per_s\": %.3f, "
+      "\"ended_s\": %.6f, \"lag_max_records\": %lld}\n",
+      static_cast<unsigned long long>(records), bytes, seconds, bytes / seconds / 1e6, ended_s,
+      static_cast<long long>(lag.max_records()));
   return 0;
 }
 

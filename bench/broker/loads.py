@@ -47,8 +47,13 @@ LOADS = {load.name: load for load in (
     Load("8p-1k-tail", 8, 1024, 500_000, tail=True),
     Load("8p-1k-lz4", 8, 1024, 1_000_000, codec="lz4"),
     Load("200p-1k", 200, 1024, 500_000),
+    Load("200p-1k-idem", 200, 1024, 300_000, idempotent=True),
+    Load("200p-1k-lz4", 200, 1024, 300_000, codec="lz4"),
     Load("1000p-1k", 1000, 1024, 300_000),
+    Load("1000p-1k-lz4", 1000, 1024, 200_000, codec="lz4"),
+    Load("1p-100", 1, 100, 3_000_000),
     Load("8p-100", 8, 100, 5_000_000),
+    Load("200p-100", 200, 100, 1_000_000),
     Load("rate-1000", 8, 1024, 10_000, rate=1000, linger_ms=0),
     Load("rate-5000", 8, 1024, 50_000, rate=5000, linger_ms=0),
 )}

@@ -59,6 +59,7 @@ enum class FsCode : std::uint8_t {
   make_dir,    // path, mode 0700
   remove_dir,  // path, empty
   list_dir,    // path -> entries, sorted by name, without "." and ".."
+  read_file,   // path -> content; EFBIG where it is larger than size_bytes
   stat,        // path -> stat
   sync_dir,    // path: makes its entries durable
   truncate,    // fd, size_bytes
@@ -71,6 +72,7 @@ enum class FsCode : std::uint8_t {
 struct DirEntry {
   std::string name;
   bool is_dir = false;
+  std::uint64_t size_bytes = 0;  // of a file
 };
 
 struct FileStat {
@@ -101,6 +103,7 @@ struct FsOperation {
 
   std::int64_t result = 0;  // 0, a descriptor, or -errno
   std::vector<DirEntry> entries;
+  std::string content;
   FileStat stat;
   std::uint64_t free_bytes = 0;  // available to this process
   std::uint64_t total_bytes = 0;

@@ -1,5 +1,7 @@
 #include "engine/io/cross_shard.h"
 
+#include "engine/counters.h"
+
 namespace keelson::engine::io {
 
 void ShardGroup::connect() {
@@ -14,6 +16,7 @@ void ShardGroup::became_quiet(Shard& shard) {
 }
 
 void CrossShardInbox::post(ShardMessage& message) {
+  tally(Counter::shard_messages);
   ShardMessage* below = newest_.load(std::memory_order_relaxed);
   do {
     message.next = below;

@@ -190,17 +190,14 @@ Task<Result<DiskSpace>> disk_space(Shard& shard, std::string path) {
 }
 
 Task<Result<std::string>> read_file(Shard& shard, std::string path, std::size_t bytes_max) {
-  const Result<FileStat> found = co_await stat(shard, path);
-  if (!found) co_return std::unexpected(found.error());
-  if (found->size_bytes > bytes_max) co_return fail(Errc::invalid_argument);
-  Result<File> file = co_await File::open(shard, std::move(path), OpenFlags{});
-  if (!file) co_return std::unexpected(file.error());
-  std::string content(found->size_bytes, '\0');
-  const Result<std::size_t> read =
-      co_await file->read_at(0, std::as_writable_bytes(std::span(content)));
-  if (!read) co_return std::unexpected(read.error());
-  content.resize(*read);
-  co_return std::move(content);
+  FsAwaiter operation{shard};
+  operation.code = FsCode::read_file;
+  operation.path = std::move(path);
+  operation.size_bytes = bytes_max;
+  const std::int64_t result = co_await operation;
+  if (result == -EFBIG) co_return fail(Errc::invalid_argument);
+  if (result < 0) co_return system_error(result);
+  co_return std::move(operation.content);
 }
 
 Task<Result<void>> replace_file(Shard& shard, std::string path, std::string content) {

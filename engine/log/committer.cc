@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/counters.h"
 #include "engine/crc32c.h"
 
 namespace keelson::engine::log {
@@ -162,6 +163,7 @@ Committer::Step Committer::submit_next(Follower& follower) {
     if (at < chunk_end) {  // the partial last block: chunks end on a block but for the tail
       commit.block = context_.take_block();
       const std::size_t used = chunk_end - at;
+      tally_copy(used);
       std::memcpy(commit.block.data(), chunk.memory.data() + (at - chunk.position_bytes), used);
       std::memset(commit.block.data() + used, 0, io::kBlockBytes - used);
       commit.pieces[count++] = {commit.block.data(), io::kBlockBytes};

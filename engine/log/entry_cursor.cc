@@ -8,7 +8,7 @@
 namespace keelson::engine::log {
 
 Task<Result<void>> EntryFile::start(std::uint64_t number, std::uint32_t seed) {
-  if (!file_.is_open()) {
+  if (!started()) {
     Result<io::File> file = co_await io::File::open(shard_, path_, io::OpenFlags{});
     if (!file) co_return std::unexpected(file.error());
     file_ = std::move(*file);
@@ -29,6 +29,7 @@ Task<Result<void>> EntryFile::start(std::uint64_t number, std::uint32_t seed) {
 
 Task<Result<Bytes>> EntryFile::bytes_at(std::uint64_t position_bytes) {
   const std::uint64_t end = buffer_start_ + buffer_bytes_;
+  if (preloaded_) co_return Bytes(buffer_).subspan(std::min<std::uint64_t>(position_bytes, end));
   if (position_bytes < buffer_start_ || position_bytes + kIntegrityEntryBytes > end) {
     buffer_.resize(piece_bytes_);
     piece_bytes_ = std::min(piece_bytes_ * 2, piece_bytes_max_);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "engine/error.h"
@@ -24,6 +25,12 @@ class EntryFile {
   EntryFile(io::Shard& shard, std::string path, std::size_t piece_bytes_max = kPieceBytesMax)
       : shard_(shard), path_(std::move(path)), piece_bytes_max_(piece_bytes_max) {}
 
+  /// The whole file, where somebody has read it already: nothing more is read.
+  void preload(std::vector<std::byte> content) {
+    buffer_ = std::move(content);
+    buffer_bytes_ = buffer_.size();
+    preloaded_ = true;
+  }
   /// Begins at entry `number`. The chain value before it is read from the file, or is `seed` for
   /// the first. Errors: not_found, io.
   [[nodiscard]] Task<Result<void>> start(std::uint64_t number, std::uint32_t seed);
@@ -33,7 +40,7 @@ class EntryFile {
   std::uint64_t number() const { return number_; }  // of the entry that next() returns next
   std::uint32_t chain() const { return chain_; }    // of the one before it
   bool broken() const { return broken_; }
-  bool started() const { return file_.is_open(); }
+  bool started() const { return preloaded_ || file_.is_open(); }
 
  private:
   Task<Result<Bytes>> bytes_at(std::uint64_t position_bytes);
@@ -49,6 +56,7 @@ class EntryFile {
   std::uint64_t number_ = 0;
   std::uint32_t chain_ = 0;
   bool broken_ = false;
+  bool preloaded_ = false;
 };
 
 /// The same over a live segment, whose last entries may be in memory only.

@@ -1,6 +1,7 @@
 // engine/log/epoch_cache.h: which leader epoch each offset of a log was written in.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -38,6 +39,9 @@ class EpochCache {
   bool truncate_prefix(Offset start_offset);
 
   const std::vector<EpochStart>& entries() const { return entries_; }
+  bool begins_at(Offset offset) const {
+    return std::ranges::find(entries_, offset, &EpochStart::start_offset) != entries_.end();
+  }
 
  private:
   std::vector<EpochStart> entries_;

@@ -34,7 +34,8 @@ struct LogLimits {
   std::uint32_t open_files = 2000;                        // sealed segments' descriptors kept open
   std::uint32_t commits_in_flight = 4;                    // per log (calibration: io_uring.md, K)
   std::uint64_t disk_reserve_bytes = std::uint64_t{256} << 20;  // appends refused below this
-  bool direct_io = true;                // false where the file system refuses O_DIRECT
+  bool direct_io = true;  // false where the file system refuses O_DIRECT
+  std::uint64_t producer_draft_bytes = std::uint64_t{1} << 20;  // appended between two snapshots
   std::int64_t sidecar_delay_ms = 250;  // integrity entries reach their file this late at most
   std::int64_t idle_after_ms = 5'000;   // a log without appends gives its buffers and files back
 };
@@ -80,6 +81,8 @@ class LogContext {
 
   /// Null where nothing compacts. Outlives the logs.
   CompactionListener* compaction = nullptr;
+  /// Closing a log leaves its files as a crash would: nothing was written, and time is short.
+  bool leave_files = false;
 
   /// False once a file system refused O_DIRECT; files are then opened without.
   bool direct_io() const { return limits_.direct_io && !direct_refused_; }

@@ -18,14 +18,25 @@ constexpr std::uint64_t kFirstStepBytes = std::uint64_t{64} << 10;
 }  // namespace
 
 Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
-  const bool reopened = segment->written_bytes() > 0 || segment->prepared_bytes > 0;
+  const bool reopened =
+      segment->written_bytes() > 0 || segment->prepared_bytes > 0 || segment->uncut_bytes > 0;
   Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
                                                io::OpenFlags{.write = true, .create = !reopened});
   if (!file) co_return std::unexpected(file.error());
   segment->writer = std::move(*file);
+  // Not to nothing: an empty file would tell that records are gone (ManifestSegment::prepared).
+  const std::uint64_t kept_bytes =
+      std::max<std::uint64_t>(io::round_up_to_block(segment->written_bytes()), io::kBlockBytes);
+  const Result<void> cut = co_await cut_behind(segment, segment->writer, kept_bytes);
+  if (!cut) co_return cut;
   if (segment->prepared_bytes == 0) {
     const Result<void> prepared = co_await prepare_first(segment);
     if (!prepared) co_return prepared;
+  }
+  if (segment->entries_uncut) {
+    const FileLock lock = co_await FileLock::take(file_lock_);
+    const Result<void> entries = co_await write_entries(segment, true);
+    if (!entries) co_return entries;
   }
   if (manifest_clean_ || manifest_last_base_ < segment->base_offset) {
     const Result<void> named = co_await write_manifest(false);
@@ -96,7 +107,7 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
 }
 
 Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {
-  if (segment->prepared_bytes > 0) {  // else nothing was appended since it was opened
+  if (segment->prepared_bytes > 0 || segment->uncut_bytes > 0) {
     const Result<void> cut = co_await cut_prepared(segment);
     if (!cut) co_return cut;
   }
@@ -122,6 +133,8 @@ Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
     if (!file) co_return std::unexpected(file.error());
     segment->writer = std::move(*file);
   }
+  const Result<void> told = co_await cut_behind(segment, segment->writer, segment->size_bytes);
+  if (!told) co_return told;
   const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
   if (!cut) co_return cut;
   segment->prepared_bytes = 0;
@@ -206,6 +219,7 @@ Task<Result<void>> LogImpl::write_manifest(bool clean) {
 /// Appends the entries of written batches to the segment's integrity file. Under file_lock_.
 Task<Result<void>> LogImpl::write_entries(SegmentPtr segment, bool synced) {
   const std::size_t count = segment->chained;
+  synced = synced || segment->entries_uncut;
   if (count == 0 && !synced) co_return Result<void>{};
   std::string content;
   content.reserve(count * kIntegrityEntryBytes);
@@ -224,7 +238,9 @@ Task<Result<void>> LogImpl::write_entries(SegmentPtr segment, bool synced) {
   if (!synced) co_return Result<void>{};
   const Result<void> cut = co_await file->truncate(segment->entries_in_file * kIntegrityEntryBytes);
   if (!cut) co_return cut;
-  co_return co_await file->sync_data();
+  const Result<void> safe = co_await file->sync_data();
+  if (safe) segment->entries_uncut = false;
+  co_return safe;
 }
 
 Task<Result<void>> LogImpl::write_index_files(SegmentPtr segment) {
@@ -236,12 +252,12 @@ Task<Result<void>> LogImpl::write_index_files(SegmentPtr segment) {
 }
 
 /// A file that can be made again from others: written in place and synced, without a rename.
-Task<Result<void>> LogImpl::write_derived(std::string path, std::string content) {
+Task<Result<void>> LogImpl::write_derived(std::string path, std::string content, bool synced) {
   Result<io::File> file = co_await io::File::open(
       shard_, std::move(path), io::OpenFlags{.write = true, .create = true, .truncate = true});
   if (!file) co_return std::unexpected(file.error());
   const Result<void> written = co_await file->write_at(0, std::as_bytes(std::span(content)));
-  if (!written) co_return written;
+  if (!written || !synced) co_return written;
   co_return co_await file->sync_data();
 }
 
@@ -250,9 +266,9 @@ std::string LogImpl::encode_producers() const {
   return encode_snapshot(producers_, identity_, end_);
 }
 
-Task<Result<void>> LogImpl::write_snapshot(Offset offset, std::string content) {
+Task<Result<void>> LogImpl::write_snapshot(Offset offset, std::string content, bool synced) {
   co_return co_await write_derived(dir_ + "/" + segment_stem(offset) + ".snapshot",
-                                   std::move(content));
+                                   std::move(content), synced);
 }
 
 Task<Result<void>> LogImpl::write_epochs() {
@@ -278,14 +294,14 @@ void LogImpl::start_housekeeping() {
 /// bytes, and gives memory and descriptors back when appends have ceased.
 Task<void> LogImpl::housekeeping() {
   bool idle = false;
+  const std::int64_t delay_ms =
+      std::min(context_.limits().sidecar_delay_ms, context_.limits().idle_after_ms);
   while (!idle && !gate_.closing() && !committer_.failure()) {
-    const bool pending = !segments_.back()->entries.empty();
-    const std::int64_t delay_ms =
-        pending ? context_.limits().sidecar_delay_ms : context_.limits().idle_after_ms;
     const std::int64_t until_ns = shard_.clock().now_ns() + delay_ms * 1'000'000;
     co_await housekeeper_wake_.wait_until(until_ns);
     if (gate_.closing() || committer_.failure()) break;
-    const Result<void> tidied = co_await write_pending_files();
+    Result<void> tidied = co_await write_pending_files();
+    if (tidied) tidied = co_await draft_producers();
     if (!tidied) warn(concat("side files: ", to_string(tidied.error().code)));
     const std::int64_t quiet_ns = shard_.clock().now_ns() - last_append_ns_;
     idle = committer_.idle() && gate_.inside() == 0 && background_.inside() == 0 &&
@@ -356,9 +372,39 @@ Task<Result<void>> LogImpl::checkpoint_producers() {
   const Result<void> written = co_await write_snapshot(at, content);
   if (!written) co_return written;
   const Offset before = std::exchange(snapshot_offset_, at);
-  if (before < Offset{0}) co_return Result<void>{};
+  const Offset draft = std::exchange(draft_offset_, Offset{-1});
+  const Result<void> dropped = co_await drop_snapshot(before);
+  if (!dropped || draft == at) co_return dropped;
+  co_return co_await drop_snapshot(draft);
+}
+
+/// Between two checkpoints: after a kill the headers behind a snapshot are read one by one, and
+/// that was all a busy log had taken in a minute. Not synced: a power cut leaves it garbled at
+/// worst, and the one before it is kept.
+Task<Result<void>> LogImpl::draft_producers() {
+  constexpr std::uint64_t kBytesPerByteMin = 16;  // of records, for those of the snapshot
+  if (producers_.entries().empty()) co_return Result<void>{};
+  const FileLock lock = co_await FileLock::take(file_lock_);
+  const SegmentPtr active = segments_.back();
+  const std::uint64_t between =
+      std::max(context_.limits().producer_draft_bytes, kBytesPerByteMin * drafted_bytes_);
+  if (active->size_bytes < active->snapshot_bytes + between) co_return Result<void>{};
+  const Offset at = end_;
+  const std::string content = encode_producers();
+  active->snapshot_bytes = active->size_bytes;
+  drafted_bytes_ = content.size();
+  const Result<void> written = co_await write_snapshot(at, content, false);
+  if (!written) co_return written;
+  co_return co_await drop_snapshot(std::exchange(draft_offset_, at));
+}
+
+Task<Result<void>> LogImpl::drop_snapshot(Offset offset) {
+  const bool is_of_roll = std::ranges::find(segments_, offset, [](const SegmentPtr& segment) {
+                            return segment->base_offset;
+                          }) != segments_.end();
+  if (offset < Offset{0} || is_of_roll) co_return Result<void>{};
   const Result<void> gone =
-      co_await io::unlink(shard_, dir_ + "/" + segment_stem(before) + ".snapshot");
+      co_await io::unlink(shard_, dir_ + "/" + segment_stem(offset) + ".snapshot");
   if (!gone && gone.error().code != Errc::not_found) co_return gone;
   co_return Result<void>{};
 }
@@ -375,7 +421,7 @@ Task<Result<void>> LogImpl::close() {
   closing_.set();
   co_await background_.close();
   Result<void> outcome = flushed;
-  if (flushed && files_dirty_) outcome = co_await close_files();
+  if (flushed && files_dirty_ && !context_.leave_files) outcome = co_await close_files();
   for (const SegmentPtr& segment : segments_) {
     segment->writer.close();
     segment->close_reader();
@@ -425,7 +471,7 @@ Task<Result<void>> LogImpl::remove() {
 Task<Result<void>> LogImpl::close_files() {
   const FileLock lock = co_await FileLock::take(file_lock_);
   const SegmentPtr active = segments_.back();
-  if (active->prepared_bytes > 0) {
+  if (active->prepared_bytes > 0 || active->uncut_bytes > 0) {
     const Result<void> cut = co_await cut_prepared(active);
     if (!cut) co_return cut;
   }

@@ -115,19 +115,22 @@ class LogImpl final : public Log, private CommitHost {
   // log_files.cc
   Task<Result<void>> prepare_first(SegmentPtr segment);
   Task<Result<void>> cut_prepared(SegmentPtr segment);
+  Task<Result<void>> cut_behind(SegmentPtr segment, io::File& file, std::uint64_t kept_bytes);
   Task<void> seal(SegmentPtr segment);
   Task<Result<void>> seal_files(SegmentPtr segment);
   Task<Result<void>> write_manifest(bool clean);
   Manifest describe(bool clean) const;
   Task<Result<void>> write_entries(SegmentPtr segment, bool synced);
   Task<Result<void>> write_index_files(SegmentPtr segment);
-  Task<Result<void>> write_derived(std::string path, std::string content);
+  Task<Result<void>> write_derived(std::string path, std::string content, bool synced = true);
   Task<Result<void>> write_pending_files();
   Offset recovery_point() const override;
   Offset recovery_point_from(std::size_t first) const;
   void remember_tail(Segment& segment) const;
-  Task<Result<void>> write_snapshot(Offset offset, std::string content);
+  Task<Result<void>> write_snapshot(Offset offset, std::string content, bool synced = true);
   Task<Result<void>> checkpoint_producers();
+  Task<Result<void>> draft_producers();
+  Task<Result<void>> drop_snapshot(Offset offset);
   Task<Result<void>> write_epochs();
   Task<Result<void>> write_partition_metadata();
   std::string encode_producers() const;
@@ -261,6 +264,8 @@ class LogImpl final : public Log, private CommitHost {
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;
   Offset snapshot_offset_{-1};         // of the newest snapshot that is not of a roll
+  Offset draft_offset_{-1};            // of one behind it that was not synced
+  std::uint64_t drafted_bytes_ = 0;    // its length
   std::optional<Offset> first_dirty_;  // as compaction left it
   std::optional<Error> uncleanable_;   // why compaction is not tried again
   bool compacting_ = false;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/byte_order.h"
+#include "engine/counters.h"
 #include "engine/log/entry_cursor.h"
 #include "engine/log/file_lock.h"
 #include "engine/log/log_impl.h"
@@ -31,6 +32,7 @@ bool copy_out(const RecentChunks& chunks, std::uint64_t position, MutableBytes i
     if (found == nullptr) return false;
     const Chunk& chunk = **found;
     const std::size_t piece = std::min<std::uint64_t>(into.size(), chunk.end_bytes() - position);
+    tally_copy(piece);
     std::memcpy(into.data(), chunk.memory.data() + (position - chunk.position_bytes), piece);
     position += piece;
     into = into.subspan(piece);

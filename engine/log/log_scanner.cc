@@ -1,6 +1,7 @@
 #include "engine/log/log_scanner.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 
 #include "engine/crc32c.h"
@@ -9,7 +10,7 @@
 namespace keelson::engine::log {
 
 LogScanner::LogScanner(io::File& file, std::uint64_t file_bytes)
-    : file_(file), file_bytes_(file_bytes), buffer_(kScanWindowBytes) {}
+    : file_(file), file_bytes_(file_bytes) {}
 
 void LogScanner::start(std::uint64_t position_bytes, Offset expected, LeaderEpoch epoch,
                        bool gaps) {
@@ -19,12 +20,23 @@ void LogScanner::start(std::uint64_t position_bytes, Offset expected, LeaderEpoc
   gaps_ = gaps;
 }
 
+/// The window that is to begin at `position_bytes`.
+void LogScanner::make_room(std::uint64_t position_bytes, std::size_t bytes_min) {
+  constexpr std::size_t kGrowth = 4;
+  std::size_t wanted = std::max(buffer_.size_bytes(), kScanWindowBytesMin);
+  const bool goes_on = position_bytes >= window_start_ && position_bytes <= window_end_;
+  if (goes_on && buffer_.size_bytes() > 0) wanted *= kGrowth;
+  wanted = std::min(std::max(wanted, std::bit_ceil(2 * bytes_min)), kScanWindowBytes);
+  if (wanted > buffer_.size_bytes()) buffer_ = io::AlignedBuffer(wanted);
+}
+
 /// The bytes from `position_bytes` on that are in memory: at least `bytes_min` of them (at most
 /// half the window), or up to the end of the file.
 Task<Result<Bytes>> LogScanner::window(std::uint64_t position_bytes, std::size_t bytes_min) {
   assert(bytes_min <= kScanWindowBytes / 2);
   const std::uint64_t wanted_end = std::min(position_bytes + bytes_min, file_bytes_);
   if (position_bytes < window_start_ || wanted_end > window_end_) {
+    make_room(position_bytes, bytes_min);
     window_start_ = io::round_down_to_block(position_bytes);
     const Result<std::size_t> read =
         co_await read_within(file_, window_start_, buffer_.bytes(), file_bytes_);
@@ -77,6 +89,10 @@ Task<Result<bool>> LogScanner::next() {
   if (!header || header->last_offset_delta < 0 || header->base_offset.value() < 0) co_return false;
   stop_ = ScanStop::cut;
   if (header->size_bytes() > file_bytes_ - position_) co_return false;
+  // Before the check walks over it: what is returned is read once.
+  const std::size_t wanted = std::min(header->size_bytes(), kScanWindowBytes / 2);
+  const Result<Bytes> whole = co_await window(position_, wanted);
+  if (!whole) co_return std::unexpected(whole.error());
   const Result<bool> sound = co_await check_crc(position_, *header);
   if (!sound) co_return std::unexpected(sound.error());
   stop_ = ScanStop::bad_crc;
@@ -85,7 +101,6 @@ Task<Result<bool>> LogScanner::next() {
   if (gaps_ ? header->base_offset < expected_ : header->base_offset != expected_) co_return false;
   if (header->leader_epoch != kNoLeaderEpoch && header->leader_epoch < epoch_) co_return false;
 
-  const std::size_t wanted = std::min(header->size_bytes(), kScanWindowBytes / 2);
   const Result<Bytes> bytes = co_await window(position_, wanted);
   if (!bytes) co_return std::unexpected(bytes.error());
   batch_ = {*header, position_,

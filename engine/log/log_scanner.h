@@ -29,6 +29,8 @@ struct ScannedBatch {
   Bytes bytes;  // at least the header; the whole batch if it has at most kScanWindowBytes / 2
 };
 
+/// What is read at a time: a look at one place reads little, a walk reads more with each step.
+inline constexpr std::size_t kScanWindowBytesMin = std::size_t{8} << 10;
 inline constexpr std::size_t kScanWindowBytes = std::size_t{512} << 10;
 
 class LogScanner {
@@ -64,6 +66,7 @@ class LogScanner {
 
  private:
   Task<Result<Bytes>> window(std::uint64_t position_bytes, std::size_t bytes_min);
+  void make_room(std::uint64_t position_bytes, std::size_t bytes_min);
 
   io::File& file_;
   const std::uint64_t file_bytes_;

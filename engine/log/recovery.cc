@@ -53,7 +53,15 @@ Task<Result<void>> Recovery::run() {
   if (manifest_) log_.start_ = std::max(log_.start_, manifest_->log_start_offset);
   if (hints_.log_start_offset) log_.start_ = std::max(log_.start_, *hints_.log_start_offset);
   log_.end_ = log_.segments_.back()->next_offset;
-  if (log_.start_ > log_.end_) start_fresh(log_.start_);
+  if (log_.start_ > log_.end_) {
+    const SegmentPtr last = log_.segments_.back();
+    if (last->uncut_bytes > 0) {
+      const Result<void> cut = co_await log_.cut_prepared(last);
+      if (!cut) co_return cut;
+      last->writer.close();
+    }
+    start_fresh(log_.start_);
+  }
   log_.end_ = log_.durable_ = log_.segments_.back()->next_offset;
 
   log_.first_dirty_ = manifest_ ? manifest_->first_dirty : hints_.first_dirty;
@@ -68,7 +76,9 @@ Task<Result<void>> Recovery::run() {
   const Result<void> side_files = co_await rebuild_side_files();
   if (!side_files) co_return side_files;
   log_.manifest_clean_ = manifest_ && manifest_->clean;
-  if (manifest_) log_.manifest_last_base_ = manifest_->segments.back().base_offset;
+  // After an unclean stop it is written again before the first commit: the rename of the one that
+  // was read, and so the last segment's file, may be known to memory only.
+  if (manifest_ && trusted_) log_.manifest_last_base_ = manifest_->segments.back().base_offset;
   if (changed_) {
     // What the manifest names is there: the file of a last segment that was begun just now, too.
     if (log_.segments_.back()->size_bytes == 0) {
@@ -92,7 +102,7 @@ Task<Result<bool>> Recovery::list() {
   if (!entries) co_return std::unexpected(entries.error());
   for (const io::DirEntry& entry : *entries) {
     if (entry.is_dir) continue;
-    names_.insert(entry.name);
+    names_[entry.name] = entry.size_bytes;
     if (!entry.name.ends_with(kLogEnding)) continue;
     const std::string_view stem =
         std::string_view(entry.name).substr(0, entry.name.size() - kLogEnding.size());
@@ -196,7 +206,7 @@ Task<Result<void>> Recovery::finish_replacement() {
   constexpr std::string_view kCleaned = ".log.cleaned";
   std::map<Offset, std::string> swaps;
   std::optional<Offset> first_cleaned;
-  for (const std::string& name : names_) {
+  for (const auto& [name, size_bytes] : names_) {
     for (const std::string_view ending : {kSwap, kCleaned}) {
       if (!name.ends_with(ending)) continue;
       const std::optional<Offset> base =
@@ -225,7 +235,7 @@ Task<Result<void>> Recovery::finish_replacement() {
     const Result<void> renamed =
         co_await io::rename(shard_, path, concat(log_.dir_, "/", final_name));
     if (!renamed) co_return renamed;
-    names_.insert(final_name);
+    names_[final_name] = names_.at(name);
     logs_[base] = final_name;
   }
   if (swaps.empty()) co_return Result<void>{};
@@ -235,7 +245,7 @@ Task<Result<void>> Recovery::finish_replacement() {
 /// Files that an interrupted deletion, replacement or compaction left. None holds records that
 /// anything else needs.
 Task<Result<void>> Recovery::remove_leftovers() {
-  for (const std::string& name : names_) {
+  for (const auto& [name, size_bytes] : names_) {
     const bool leftover =
         name.ends_with(".deleted") || name.ends_with(".tmp") || name.ends_with(".cleaned");
     if (!leftover) continue;
@@ -280,7 +290,7 @@ Task<Result<void>> Recovery::set_aside_unknown() {
   }
   for (const std::string& name : unknown) {
     const std::string path = log_.dir_ + "/" + name;
-    const Result<bool> empty = co_await is_all_zero(path);
+    const Result<bool> empty = co_await is_all_zero(path, names_.at(name));
     if (!empty) co_return std::unexpected(empty.error());
     if (*empty) {
       const Result<void> gone = co_await io::unlink(shard_, path);
@@ -303,15 +313,13 @@ Task<Result<void>> Recovery::set_aside(std::string name, std::string_view why) {
   co_return co_await io::sync_dir(shard_, log_.dir_);
 }
 
-Task<Result<bool>> Recovery::is_all_zero(std::string path) {
-  const Result<io::FileStat> stat = co_await io::stat(shard_, path);
-  if (!stat) co_return std::unexpected(stat.error());
-  if (stat->size_bytes > kPreparedBytesMax) co_return false;
+Task<Result<bool>> Recovery::is_all_zero(std::string path, std::uint64_t size_bytes) {
+  if (size_bytes > kPreparedBytesMax) co_return false;
   Result<io::File> file = co_await io::File::open(shard_, std::move(path), {});
   if (!file) co_return std::unexpected(file.error());
-  const Result<std::uint64_t> cut = co_await count_cut(*file, 0, stat->size_bytes);
-  if (!cut) co_return std::unexpected(cut.error());
-  co_return *cut == 0;
+  const Result<std::uint64_t> there = co_await count_behind(*file, 0, size_bytes, size_bytes);
+  if (!there) co_return std::unexpected(there.error());
+  co_return *there == 0;
 }
 
 }  // namespace keelson::engine::log

@@ -14,11 +14,17 @@
 #include <string>
 #include <vector>
 
+#include "engine/log/entry_cursor.h"
 #include "engine/log/log_impl.h"
 #include "engine/log/log_scanner.h"
 #include "engine/log/segment_scan.h"
 
 namespace keelson::engine::log {
+
+/// How many bytes of `file` from `from` up to the last that is not zero, below `to`; nothing is
+/// looked for behind `zeros_max` zeros.
+[[nodiscard]] Task<Result<std::uint64_t>> count_behind(io::File& file, std::uint64_t from,
+                                                       std::uint64_t to, std::uint64_t zeros_max);
 
 class Recovery {
  public:
@@ -43,7 +49,7 @@ class Recovery {
   Task<Result<void>> settle_swaps();
   Task<Result<void>> set_aside_unknown();
   Task<Result<void>> set_aside(std::string name, std::string_view why);
-  Task<Result<bool>> is_all_zero(std::string path);
+  Task<Result<bool>> is_all_zero(std::string path, std::uint64_t size_bytes);
 
   // recovery_segments.cc: from files to segments
   Task<Result<void>> load_listed();
@@ -51,13 +57,21 @@ class Recovery {
   Task<Result<void>> load_last(const ManifestSegment& listed);
   Task<Result<void>> adopt();
   Task<Result<bool>> trust_last(SegmentPtr segment, const ManifestSegment& listed);
-  Task<Result<void>> recover_last(SegmentPtr segment, ScanRules rules);
   Task<Result<std::uint64_t>> trust_entries(SegmentPtr segment, std::uint64_t file_bytes);
-  Task<Result<void>> note_tail(SegmentPtr segment, io::File& file);
-  Task<Result<void>> cut(SegmentPtr segment, io::File& file, std::uint64_t file_bytes);
-  Task<Result<std::uint64_t>> count_cut(io::File& file, std::uint64_t from, std::uint64_t to);
+  Task<Result<void>> load_entries(EntryFile& entries, std::string name);
+  void trust_entry(SegmentPtr segment, const IntegrityEntry& entry, Offset first);
+  std::uint64_t size_of(const SegmentPtr& segment, std::string_view ending) const;
   SegmentPtr add_segment(Offset base_offset);
   void start_fresh(Offset base_offset);
+
+  // recovery_tail.cc: where the last segment ends
+  Task<Result<void>> recover_last(SegmentPtr segment, ScanRules rules);
+  Task<Result<bool>> ends_here(SegmentPtr segment, io::File& file, std::uint64_t file_bytes);
+  Task<Result<void>> walk_tail(SegmentPtr segment, io::File& file, std::uint64_t file_bytes,
+                               ScanRules rules);
+  Task<Result<void>> take_end(SegmentPtr segment, io::File& file, SegmentScan& scan,
+                              std::uint64_t file_bytes);
+  Task<Result<void>> note_tail(SegmentPtr segment, LogScanner& scanner);
 
   // recovery_state.cc: epochs and producers
   Task<Result<void>> load_epochs();
@@ -66,6 +80,7 @@ class Recovery {
   Task<Result<void>> prune_snapshots(std::vector<Offset> older, Offset newest);
   std::string snapshot_path(Offset offset) const;
   Task<Result<void>> replay(SegmentPtr segment, Offset& from);
+  bool may_have_producers(const SegmentPtr& segment, Offset from) const;
   Task<Result<void>> rebuild_side_files();
 
   // recovery_transactions.cc
@@ -78,8 +93,8 @@ class Recovery {
   LogImpl& log_;
   io::Shard& shard_;
   OpenHints hints_;
-  std::set<std::string> names_;
-  std::map<Offset, std::string> logs_;  // segment files there are
+  std::map<std::string, std::uint64_t> names_;  // of the files, and their lengths in bytes
+  std::map<Offset, std::string> logs_;          // segment files there are
   std::optional<Manifest> manifest_;
   bool trusted_ = false;  // a clean stop was believed
   bool changed_ = false;  // the manifest on disk does not say what is so now
@@ -91,9 +106,11 @@ class Recovery {
   std::uint64_t last_batch_ = 0;
   bool last_damaged_ = false;
   Offset frontier_in_entries_;
+  std::optional<Offset> last_with_producer_;  // of the last segment's entries; none: before all
   struct BatchPlace {
     SegmentPtr segment;
     std::uint64_t position_bytes;
+    Offset first;  // its base offset, where no offset is missing before it
   };
   std::vector<BatchPlace> epoch_batches_;  // not read; they begin epochs
 };

@@ -2,7 +2,6 @@
 #include <limits>
 #include <utility>
 
-#include "engine/crc32c.h"
 #include "engine/log/entry_cursor.h"
 #include "engine/log/file_lock.h"
 #include "engine/log/log_side_files.h"
@@ -66,17 +65,16 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
                      " is missing: ", range_text(segment->damaged.back()), " are withheld"));
     co_return Result<void>{};
   }
-  const Result<io::FileStat> stat = co_await io::stat(shard_, segment->path(".log"));
-  if (!stat) co_return std::unexpected(stat.error());
-  if (stat->size_bytes < listed.size_bytes) {
-    log_.find(concat("segment ", listed.base_offset.value(), " is cut short: ", stat->size_bytes,
-                     " of ", listed.size_bytes, " bytes; what is missing is withheld"));
-  } else if (stat->size_bytes > listed.size_bytes) {  // prepared space, not cut before a crash
+  const std::uint64_t file_bytes = size_of(segment, ".log");
+  if (file_bytes < listed.size_bytes) {
+    log_.find(concat("segment ", listed.base_offset.value(), " is cut short: ", file_bytes, " of ",
+                     listed.size_bytes, " bytes; what is missing is withheld"));
+  } else if (file_bytes > listed.size_bytes) {  // prepared space, not cut before a crash
     Result<io::File> file =
         co_await open_direct(log_.context_, segment->path(".log"), io::OpenFlags{.write = true});
     if (!file) co_return std::unexpected(file.error());
     const Result<std::uint64_t> more =
-        co_await count_cut(*file, listed.size_bytes, stat->size_bytes);
+        co_await count_behind(*file, listed.size_bytes, file_bytes, file_bytes);
     if (!more) co_return std::unexpected(more.error());
     if (*more > 0) {  // not ours to cut
       log_.find(concat("segment ", listed.base_offset.value(), " has ", *more,
@@ -106,22 +104,18 @@ Task<Result<void>> Recovery::load_last(const ManifestSegment& listed) {
     start_fresh(lost_to);
     co_return Result<void>{};
   }
-  if (listed.prepared) {
-    const Result<io::FileStat> stat =
-        co_await io::stat(shard_, log_.dir_ + "/" + logs_.at(listed.base_offset));
-    if (!stat) co_return std::unexpected(stat.error());
-    if (stat->size_bytes == 0) {
-      log_.find(concat("the last segment, ", listed.base_offset.value(),
-                       ", is empty although it was written to: what it held is gone"));
-    }
-  }
   const SegmentPtr segment = add_segment(listed.base_offset);
+  if (listed.prepared && size_of(segment, ".log") == 0) {
+    log_.find(concat("the last segment, ", listed.base_offset.value(),
+                     ", is empty although it was written to: what it held is gone"));
+  }
   segment->created_ms = listed.created_ms;
   if (hints_.clean_stop && manifest_->clean) {
     const Result<bool> trusted = co_await trust_last(segment, listed);
     if (!trusted) co_return std::unexpected(trusted.error());
     trusted_ = *trusted;
     if (trusted_) co_return Result<void>{};
+    changed_ = true;  // the manifest's numbers are not so
     log_.segments_.pop_back();
     const SegmentPtr again = add_segment(listed.base_offset);
     again->created_ms = listed.created_ms;
@@ -132,9 +126,7 @@ Task<Result<void>> Recovery::load_last(const ManifestSegment& listed) {
 
 /// After a clean stop: size, entries and the last batch as the manifest says, and no more is read.
 Task<Result<bool>> Recovery::trust_last(SegmentPtr segment, const ManifestSegment& listed) {
-  const Result<io::FileStat> stat = co_await io::stat(shard_, segment->path(".log"));
-  if (!stat) co_return std::unexpected(stat.error());
-  if (stat->size_bytes != listed.size_bytes) co_return false;
+  if (size_of(segment, ".log") != listed.size_bytes) co_return false;
   if (listed.size_bytes == 0) co_return true;
   const Result<std::uint64_t> trusted = co_await trust_entries(segment, listed.size_bytes);
   if (!trusted) co_return std::unexpected(trusted.error());
@@ -152,7 +144,6 @@ Task<Result<bool>> Recovery::trust_last(SegmentPtr segment, const ManifestSegmen
     if (!crc) co_return std::unexpected(crc.error());
     sound = *crc && header->next_offset() == listed.next_offset;
   }
-  log_.report_.bytes_read += scanner.bytes_read();
   if (!sound && !last_damaged_) co_return false;
   segment->max_timestamp_ms = listed.max_timestamp_ms;
   segment->max_timestamp_offset = listed.max_timestamp_offset;
@@ -160,21 +151,45 @@ Task<Result<bool>> Recovery::trust_last(SegmentPtr segment, const ManifestSegmen
   segment->aborted.in_file = listed.aborted_count;
   segment->aborted.crc = listed.aborted_crc;
   segment->aborted.checked = listed.aborted_count == 0;
-  const Result<void> tail = co_await note_tail(segment, *file);
+  const Result<void> tail = co_await note_tail(segment, scanner);
   if (!tail) co_return std::unexpected(tail.error());
+  log_.report_.bytes_read += scanner.bytes_read();
   co_return true;
+}
+
+/// Of a file beside `segment`; 0 where there is none.
+std::uint64_t Recovery::size_of(const SegmentPtr& segment, std::string_view ending) const {
+  const auto found = names_.find(segment_stem(segment->base_offset) + std::string(ending));
+  return found == names_.end() ? 0 : found->second;
+}
+
+/// A small file is read at once, as most are.
+Task<Result<void>> Recovery::load_entries(EntryFile& entries, std::string name) {
+  constexpr std::uint64_t kReadAtOnceBytesMax = std::uint64_t{256} << 10;
+  if (names_.at(name) > kReadAtOnceBytesMax) co_return Result<void>{};
+  const Result<std::string> content =
+      co_await io::read_file(shard_, concat(log_.dir_, "/", name), kReadAtOnceBytesMax);
+  if (!content) co_return std::unexpected(content.error());
+  const Bytes bytes = std::as_bytes(std::span(*content));
+  entries.preload({bytes.begin(), bytes.end()});
+  co_return Result<void>{};
 }
 
 /// Fills the segment from the entries of batches that were durable when they were written, without
 /// reading these. Where those end, in bytes; last_batch_ is the last one's position.
 Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment, std::uint64_t file_bytes) {
-  const std::string path = segment->path(".integrity");
-  if (!names_.contains(segment_stem(segment->base_offset) + ".integrity")) co_return 0;
-  EntryFile entries(shard_, path);
+  frontier_in_entries_ = segment->base_offset;
+  last_with_producer_ = Offset{-1};
+  last_batch_ = 0;
+  last_damaged_ = false;
+  std::string name = segment_stem(segment->base_offset) + ".integrity";
+  if (!names_.contains(name)) co_return 0;
+  EntryFile entries(shard_, segment->path(".integrity"));
+  const Result<void> loaded = co_await load_entries(entries, std::move(name));
+  if (!loaded) co_return std::unexpected(loaded.error());
   std::uint64_t durable_bytes = 0;
   std::uint64_t position = 0;
   Offset next = segment->base_offset;
-  frontier_in_entries_ = next;
   for (int pass = 0; pass < 2; ++pass) {
     const Result<void> started = co_await entries.start(0, segment->seed);
     if (!started) co_return std::unexpected(started.error());
@@ -193,13 +208,7 @@ Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment, std::uin
       } else if ((*entry)->end_bytes() > file_bytes) {  // durable once, and gone
         frontier_in_entries_ = last + 1;
       } else {
-        segment->trust(**entry);
-        if ((*entry)->begins_epoch) epoch_batches_.push_back({segment, (*entry)->position_bytes});
-        last_batch_ = position;
-        last_damaged_ = (*entry)->damaged;
-        if (last_damaged_) {
-          segment->damaged.push_back({next, last + 1, position, (*entry)->end_bytes()});
-        }
+        trust_entry(segment, **entry, next);
       }
       position = (*entry)->end_bytes();
       next = last + 1;
@@ -210,92 +219,16 @@ Task<Result<std::uint64_t>> Recovery::trust_entries(SegmentPtr segment, std::uin
   co_return segment->size_bytes;
 }
 
-/// The end of the last segment after an unclean stop.
-Task<Result<void>> Recovery::recover_last(SegmentPtr segment, ScanRules rules) {
-  Result<io::File> file =
-      co_await open_direct(log_.context_, segment->path(".log"), io::OpenFlags{.write = true});
-  if (!file) co_return std::unexpected(file.error());
-  // What decides must be what the drive holds, not what memory remembers.
-  const Result<void> synced = co_await file->sync_data();
-  if (!synced) co_return synced;
-  const Result<io::FileStat> stat = co_await io::stat(shard_, segment->path(".log"));
-  if (!stat) co_return std::unexpected(stat.error());
-  changed_ = true;
-  const Result<std::uint64_t> trusted = co_await trust_entries(segment, stat->size_bytes);
-  if (!trusted) co_return std::unexpected(trusted.error());
-  rules.frontier = std::max(rules.frontier, frontier_in_entries_);
-
-  SegmentScan scan(*segment, *file, stat->size_bytes, rules);
-  LeaderEpoch epoch = kNoLeaderEpoch;
-  if (*trusted > 0 && !last_damaged_) {
-    const Result<BatchHeader> before = co_await scan.scanner().header_at(last_batch_);
-    if (before) epoch = before->leader_epoch;
-  }
-  const Result<void> walked = co_await scan.run(*trusted, epoch);
-  if (!walked) co_return walked;
-  log_.report_.bytes_read += scan.bytes_read();
-  epochs_found_.insert(epochs_found_.end(), scan.epochs().begin(), scan.epochs().end());
-  if (rules.transactions != nullptr) {
-    const Result<void> settled = co_await settle_aborted(segment, scan.aborted());
-    if (!settled) co_return settled;
-  }
-  for (const DamagedRange& range : scan.damaged()) {
-    log_.find(concat(range_text(range), " at byte ", range.position_bytes, " of segment ",
-                     segment->base_offset.value(), " are damaged and withheld"));
-  }
-  if (scan.lost_end()) {
-    start_fresh(segment->next_offset);
-    co_return Result<void>{};
-  }
-  co_return co_await cut(segment, *file, stat->size_bytes);
-}
-
-/// Cuts what lies behind the last batch: prepared zeros, or a tail that was never acknowledged.
-Task<Result<void>> Recovery::cut(SegmentPtr segment, io::File& file, std::uint64_t file_bytes) {
-  if (file_bytes > segment->size_bytes) {
-    const Result<std::uint64_t> lost = co_await count_cut(file, segment->size_bytes, file_bytes);
-    if (!lost) co_return std::unexpected(lost.error());
-    log_.report_.bytes_cut += *lost;
-    if (*lost > 0) {
-      log_.find(concat("cut ", *lost, " bytes behind offset ", segment->next_offset.value(),
-                       " that are not known to have been acknowledged"));
-    }
-    const Result<void> cut = co_await file.truncate(segment->size_bytes);
-    if (!cut) co_return cut;
-    const Result<void> synced = co_await file.sync_data();
-    if (!synced) co_return synced;
-  }
-  co_return co_await note_tail(segment, file);
-}
-
-Task<Result<void>> Recovery::note_tail(SegmentPtr segment, io::File& file) {
-  const std::uint64_t start = io::round_down_to_block(segment->size_bytes);
-  io::AlignedBuffer block(io::kBlockBytes);
-  const Result<std::size_t> read =
-      co_await read_within(file, start, block.bytes(), segment->size_bytes);
-  if (!read) co_return std::unexpected(read.error());
-  const std::size_t used = segment->size_bytes - start;
-  if (*read < used) co_return fail(Errc::corrupt);
-  segment->tail_crc = crc32c(Bytes(block.data(), used));
-  co_return Result<void>{};
-}
-
-/// How many bytes from `from` up to the last that is not zero below `to`.
-Task<Result<std::uint64_t>> Recovery::count_cut(io::File& file, std::uint64_t from,
-                                                std::uint64_t to) {
-  io::AlignedBuffer buffer(kScanWindowBytes);
-  std::uint64_t last = from;
-  for (std::uint64_t at = io::round_down_to_block(from); at < to; at += buffer.size_bytes()) {
-    const Result<std::size_t> read = co_await read_within(file, at, buffer.bytes(), to);
-    if (!read) co_return std::unexpected(read.error());
-    for (std::size_t i = *read; i > 0; --i) {
-      if (buffer.data()[i - 1] == std::byte{0}) continue;
-      last = std::max(last, at + i);
-      break;
-    }
-    if (*read < buffer.size_bytes()) break;
-  }
-  co_return std::min(last, to) - from;
+/// `first` is where the batch begins if no offset is missing before it.
+void Recovery::trust_entry(SegmentPtr segment, const IntegrityEntry& entry, Offset first) {
+  const Offset last = segment->base_offset + entry.relative_last_offset;
+  segment->trust(entry);
+  if (entry.begins_epoch) epoch_batches_.push_back({segment, entry.position_bytes, first});
+  if (entry.has_producer) last_with_producer_ = last;
+  last_batch_ = entry.position_bytes;
+  last_damaged_ = entry.damaged;
+  if (!last_damaged_) return;
+  segment->damaged.push_back({first, last + 1, entry.position_bytes, entry.end_bytes()});
 }
 
 /// A directory without a manifest: Kafka wrote it, or ours is lost. What the files hold is verified
@@ -313,7 +246,7 @@ Task<Result<void>> Recovery::adopt() {
   // Ours left integrity files, and offsets that are in no segment are a loss. What Kafka left never
   // had them, and it may have compacted the topic before its policy was changed.
   const bool ours = std::ranges::any_of(
-      names_, [](const std::string& name) { return name.ends_with(".integrity"); });
+      names_, [](const auto& file) { return file.first.ends_with(".integrity"); });
   co_await begin_transactions();
   log_.find(concat("no manifest: ", logs_.size(), " segments adopted as they are"));
   for (auto at = logs_.begin(); at != logs_.end(); ++at) {
@@ -351,6 +284,7 @@ Task<Result<void>> Recovery::adopt() {
     segment->index->finish_times();
     const Result<void> entries = co_await log_.write_entries(segment, true);
     if (!entries) co_return entries;
+    last_with_producer_.reset();  // its entries are in the file now
     if (last) continue;
     if (log_.segments_.back() != segment) log_.segments_.pop_back();  // a fresh one at a lost end
     const Result<void> indexes = co_await log_.write_index_files(segment);

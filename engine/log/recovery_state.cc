@@ -41,6 +41,7 @@ Task<Result<void>> Recovery::load_epochs() {
     if (!log_.epochs_.assign(std::move(entries))) log_.find("the leader epochs are garbled");
   }
   for (const BatchPlace& place : epoch_batches_) {
+    if (log_.epochs_.begins_at(place.first)) continue;
     const Result<std::shared_ptr<io::File>> file = co_await log_.open_reader(place.segment);
     if (!file) co_return std::unexpected(file.error());
     const std::shared_ptr<io::File> reader = *file;
@@ -74,7 +75,7 @@ Task<Result<void>> Recovery::reload_producers() {
 Task<Result<std::vector<Offset>>> Recovery::drop_later_snapshots() {
   std::vector<Offset> kept;
   bool dropped = false;
-  for (const std::string& name : names_) {
+  for (const auto& [name, size_bytes] : names_) {
     if (!name.ends_with(kSnapshotEnding)) continue;
     const std::optional<Offset> offset =
         parse_segment_stem(std::string_view(name).substr(0, name.size() - kSnapshotEnding.size()));
@@ -143,6 +144,7 @@ Task<Result<void>> Recovery::load_producers() {
   }
   for (const SegmentPtr& segment : log_.segments_) {
     if (segment->next_offset <= from || segment->size_bytes == 0) continue;
+    if (!may_have_producers(segment, from)) continue;
     Result<void> replayed = co_await replay(segment, from);
     if (!replayed && replayed.error().code == Errc::corrupt) {
       const Result<void> rebuilt = co_await log_.rebuild_entries(segment);
@@ -158,6 +160,13 @@ Task<Result<void>> Recovery::load_producers() {
     if (decided) entry.transaction_start.reset();
   }
   co_return Result<void>{};
+}
+
+/// The last segment's entries were looked at, those of others only where they are asked for.
+bool Recovery::may_have_producers(const SegmentPtr& segment, Offset from) const {
+  if (!last_with_producer_ || segment != log_.segments_.back()) return true;
+  return *last_with_producer_ >= from ||
+         std::ranges::any_of(segment->entries, &IntegrityEntry::has_producer);
 }
 
 /// Notes the producers of batches that end at or behind `from`, and moves it along; the caller
@@ -204,7 +213,8 @@ Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset& from) {
 /// Kafka's index files of sealed segments, where they are missing, and the last segment's entries.
 Task<Result<void>> Recovery::rebuild_side_files() {
   for (const SegmentPtr& segment : log_.segments_) {
-    if (!segment->entries.empty()) {
+    const bool can_wait = segment == log_.segments_.back() && !changed_;
+    if (!can_wait && (!segment->entries.empty() || segment->entries_uncut)) {
       const FileLock lock = co_await FileLock::take(log_.file_lock_);
       const Result<void> entries = co_await log_.write_entries(segment, true);
       if (!entries) co_return entries;

@@ -17,8 +17,8 @@ Task<Result<void>> Recovery::settle_swaps() {
       if (segment.swapping) swapping.insert(segment.base_offset);
     }
   }
-  const std::set<std::string> names = names_;
-  for (const std::string& name : names) {
+  const std::map<std::string, std::uint64_t> names = names_;
+  for (const auto& [name, size_bytes] : names) {
     if (!name.ends_with(kSwapEnding)) continue;
     const std::string final_name = name.substr(0, name.size() - kSwapEnding.size());
     const std::optional<Offset> base =
@@ -33,7 +33,7 @@ Task<Result<void>> Recovery::settle_swaps() {
     const Result<void> renamed = co_await io::rename(shard_, concat(log_.dir_, "/", name),
                                                      concat(log_.dir_, "/", final_name));
     if (!renamed) co_return renamed;
-    names_.insert(final_name);
+    names_[final_name] = size_bytes;
     if (final_name.ends_with(".log")) logs_[*base] = final_name;
   }
   if (swapping.empty()) co_return Result<void>{};

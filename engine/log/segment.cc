@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/counters.h"
+
 namespace keelson::engine::log {
 namespace {
 
@@ -123,6 +125,7 @@ void Segment::place(Bytes batch, const BatchHeader& header) {
       tail.first_batch_offset = header.base_offset;
     }
     const std::size_t piece = std::min(rest.size(), tail.room_bytes());
+    tally_copy(piece);
     std::memcpy(tail.memory.data() + tail.filled_bytes, rest.data(), piece);
     tail.filled_bytes += piece;
     size_bytes += piece;

@@ -105,6 +105,8 @@ struct Segment {
   AbortedIndex aborted;
   std::uint64_t transactional_batches = 0;
 
+  std::uint64_t snapshot_bytes = 0;  // the producers were last written when it was that long
+
   // Memory.
   RecentChunks recent;
   std::optional<SegmentIndex> index;  // absent where not loaded
@@ -118,6 +120,9 @@ struct Segment {
   std::uint64_t prepared_bytes = 0;  // the file is that long, and on stable storage as zeros
   std::uint32_t tail_crc = 0;        // of the bytes of the last block, where they are not in memory
   bool begun = false;                // named by the manifest, open and prepared
+  // As recovery found them: cut before the first write, see LogImpl::begin_segment().
+  std::uint64_t uncut_bytes = 0;  // the file's length, where something lies behind the records
+  bool entries_uncut = false;     // the same of the integrity file
 
   // Reading.
   std::shared_ptr<io::File> reader;

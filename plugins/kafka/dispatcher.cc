@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/byte_order.h"
+#include "engine/counters.h"
 #include "plugins/kafka/handlers/handlers.h"
 
 namespace keelson::kafka {
@@ -143,6 +144,7 @@ bool Dispatcher::may_overlap(engine::Bytes frame) const {
 }
 
 Task<Reply> Dispatcher::handle(ConnectionContext& connection, Frame frame) {
+  engine::tally(engine::Counter::requests);
   wire::Reader reader(frame.bytes());
   const Result<RequestHeader> header = decode_request_header(reader);
   if (!header) co_return Reply{};

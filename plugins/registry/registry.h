@@ -36,6 +36,9 @@ struct PluginHost {
   engine::Logger& logger;
   const BrokerSettings& settings;
   const std::vector<ListenerConfig>& listeners;  // of all protocols; `protocol` names the instance
+  /// Whether the program is told to stop: an open() that takes long ends early then. Any thread;
+  /// empty where nobody can tell.
+  std::function<bool()> stop_asked = {};
 };
 
 enum class Stability : std::uint8_t { experimental, beta, stable, deprecated };

@@ -21,6 +21,7 @@ ApiResult<std::unique_ptr<SegmentStore>> make_segment_store(const Deps& deps,
   SegmentStoreConfig made;
   made.data_dir = dirs.front();
   made.node_id = settings.node_id();
+  made.stop_asked = deps.host().stop_asked;
   made.adopt = config.get_bool("adopt");
   made.retention_check_ms = settings.get_integer("log.retention.check.interval.ms");
   made.first_check_delay_ms = settings.get_integer("log.initial.task.delay.ms");

@@ -1,6 +1,8 @@
 // plugins/storage/segment_store.h: `log_store.segment`: logs of the engine in one data directory.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +29,7 @@ struct SegmentStoreConfig {
   std::int64_t checkpoint_ms = 60'000;         // log.flush.offset.checkpoint.interval.ms
   bool compact = true;                         // log.cleaner.enable
   engine::log::CleanerConfig cleaner;          // per shard
+  std::function<bool()> stop_asked;            // PluginHost::stop_asked
 };
 
 /// Owns the data directory: its lock, its identity, its checkpoints, and every open log.
@@ -61,13 +64,16 @@ class SegmentStore final : public LogStore {
   engine::io::Shard& first_shard() { return shards_.at(0); }
   engine::Task<ApiResult<void>> take_directory();
   engine::Task<ApiResult<void>> identify_logs();
+  bool ends_early() const { return !started_ && config_.stop_asked && config_.stop_asked(); }
+  engine::Task<void> report_opened();
   engine::Task<void> take_strays_back();
   engine::Task<engine::Result<void>> remove_unopened(engine::io::Shard& owner, PartitionKey key);
   engine::Task<void> run_retention(std::uint32_t shard);
   engine::Task<void> run_checkpoints();
   engine::Task<void> apply_retention_once(std::uint32_t shard);
   engine::Task<Checkpoints> checkpoint_logs(bool write_side_files);
-  engine::Task<engine::Result<void>> write_checkpoints();
+  void keep_unopened(Checkpoints& checkpoints) const;
+  engine::Task<engine::Result<void>> write_checkpoints(bool write_side_files);
   engine::Task<engine::Result<void>> make_way(std::string name, engine::Uuid id);
   engine::Task<bool> close_logs();
 
@@ -81,10 +87,13 @@ class SegmentStore final : public LogStore {
   std::map<std::string, engine::Uuid> ids_;
   std::vector<std::unique_ptr<ShardLogs>> by_shard_;
   bool serving_ = false;
+  std::int64_t opened_ns_ = 0;         // when open() began
+  std::atomic<bool> started_ = false;  // every log that there was is open
   // First shard only. Whoever writes checkpoints holds the lock from before it asks the logs.
   engine::io::Semaphore checkpoint_lock_;
   std::set<std::string> checkpointed_;  // logs that the directory's checkpoints may name
   bool checkpoints_are_ours_ = false;   // until the first write they may name any log
+  std::set<std::string> replaced_;      // names of hints_ that are another log's now
 };
 
 }  // namespace keelson::storage

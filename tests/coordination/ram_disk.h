@@ -102,6 +102,11 @@ class RamDisk final : public engine::io::Backend {
         open_[++last_fd_] = file;
         return last_fd_;
       }
+      case FsCode::read_file:
+        if (found == files.end()) return -ENOENT;
+        if (found->second->size() > operation.size_bytes) return -EFBIG;
+        operation.content = *found->second;
+        return 0;
       case FsCode::stat:
         if (found == files.end()) return -ENOENT;
         operation.stat.size_bytes = found->second->size();

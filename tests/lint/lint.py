@@ -53,6 +53,7 @@ EXEMPT = {
     "bench/": "measures with the system's own clock",
     "tests/": "tests use the system to check the system",
     "fuzz/": "stand-alone programs",
+    "engine/counters.cc": "a counter build shares its numbers with another process",
     "engine/io/runtime.h": "starts the shards' threads",
     "engine/io/runtime.cc": "starts the shards' threads",
     "engine/io/probe.cc": "asks the system what it offers",

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "engine/counters.h"
+
 namespace keelson::engine::io {
 
 Doorbell::Doorbell() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -17,6 +19,7 @@ Doorbell::~Doorbell() {
 }
 
 void Doorbell::write_event() {
+  tally(Counter::wake_ups);
   const std::uint64_t one = 1;
   while (::write(fd_, &one, sizeof one) < 0 && errno == EINTR) {
   }

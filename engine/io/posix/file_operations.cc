@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/counters.h"
+
 namespace keelson::engine::io {
 namespace {
 
@@ -66,12 +68,13 @@ std::int64_t list_entries(const std::string& path, std::vector<DirEntry>& entrie
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
     bool is_dir = entry->d_type == DT_DIR;
-    if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK) {
-      struct stat found{};
-      // Gone, or a link to nothing: no directory.
-      is_dir = ::fstatat(::dirfd(dir), entry->d_name, &found, 0) == 0 && S_ISDIR(found.st_mode);
+    struct stat found{};
+    // Gone, or a link to nothing: no directory, and empty.
+    if (!is_dir && ::fstatat(::dirfd(dir), entry->d_name, &found, 0) == 0) {
+      is_dir = S_ISDIR(found.st_mode);
     }
-    entries.push_back({std::string(name), is_dir});
+    entries.push_back(
+        {std::string(name), is_dir, is_dir ? 0 : static_cast<std::uint64_t>(found.st_size)});
   }
   ::closedir(dir);
   if (result < 0) {
@@ -81,6 +84,35 @@ std::int64_t list_entries(const std::string& path, std::vector<DirEntry>& entrie
   std::sort(entries.begin(), entries.end(),
             [](const DirEntry& left, const DirEntry& right) { return left.name < right.name; });
   return 0;
+}
+
+std::int64_t read_open_file(int fd, std::uint64_t bytes_max, std::string& content) {
+  struct stat found{};
+  if (::fstat(fd, &found) < 0) return -errno;
+  if (S_ISDIR(found.st_mode)) return -EISDIR;
+  const auto size_bytes = static_cast<std::uint64_t>(found.st_size);
+  if (size_bytes > bytes_max) return -EFBIG;
+  content.resize(size_bytes);
+  std::size_t done_bytes = 0;
+  while (done_bytes < content.size()) {
+    const ssize_t part = ::pread(fd, content.data() + done_bytes, content.size() - done_bytes,
+                                 static_cast<off_t>(done_bytes));
+    if (part < 0 && errno == EINTR) continue;
+    if (part < 0) return -errno;
+    if (part == 0) break;  // cut meanwhile
+    done_bytes += static_cast<std::size_t>(part);
+  }
+  content.resize(done_bytes);
+  return 0;
+}
+
+std::int64_t read_whole_file(const std::string& path, std::uint64_t bytes_max,
+                             std::string& content) {
+  const std::int64_t fd = open_file(path, {});
+  if (fd < 0) return fd;
+  const std::int64_t result = read_open_file(static_cast<int>(fd), bytes_max, content);
+  ::close(static_cast<int>(fd));
+  return result;
 }
 
 std::int64_t read_stat(const std::string& path, FileStat& into) {
@@ -130,6 +162,7 @@ std::int64_t read_space(const std::string& path, FsOperation& into) {
 }  // namespace
 
 std::int64_t run_file_operation(const Operation& operation, CommitPrimitive commit) {
+  tally(Counter::system_calls);
   if (operation.code == OpCode::sync_data) return or_errno(::fdatasync(operation.fd));
   if (operation.code == OpCode::read || !operation.durable) return transfer(operation, 0);
   if (commit == CommitPrimitive::write_dsync) return transfer(operation, RWF_DSYNC);
@@ -139,6 +172,7 @@ std::int64_t run_file_operation(const Operation& operation, CommitPrimitive comm
 }
 
 void run_fs_operation(FsOperation& operation) {
+  tally(Counter::metadata_calls);
   const std::string& path = operation.path;
   operation.result = [&]() -> std::int64_t {
     switch (operation.code) {
@@ -148,6 +182,7 @@ void run_fs_operation(FsOperation& operation) {
       case FsCode::make_dir: return or_errno(::mkdir(path.c_str(), kDirMode));
       case FsCode::remove_dir: return or_errno(::rmdir(path.c_str()));
       case FsCode::list_dir: return list_entries(path, operation.entries);
+      case FsCode::read_file: return read_whole_file(path, operation.size_bytes, operation.content);
       case FsCode::stat: return read_stat(path, operation.stat);
       case FsCode::sync_dir: return sync_directory(path);
       case FsCode::truncate:

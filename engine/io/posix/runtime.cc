@@ -9,6 +9,7 @@
 #include <system_error>
 #include <thread>
 
+#include "engine/counters.h"
 #include "engine/io/posix/clock.h"
 #include "engine/io/posix/rng.h"
 #include "engine/io/posix/signals.h"
@@ -180,6 +181,7 @@ void measure_directory(const std::string& directory, BackendInfo& info) {
 
 Result<std::unique_ptr<Runtime>> Runtime::start(RuntimeOptions options) {
   if (options.shards == 0) return fail(Errc::invalid_argument);
+  attach_counters();
   Member::Plan plan;
   plan.count = options.shards;
   const Result<bool> use_uring = choose_uring(options, plan.info);

@@ -23,6 +23,7 @@ enum class OpKind : std::uint8_t {
   make_dir,
   remove_dir,
   list_dir,
+  read_file,
   stat,
   sync_dir,
   truncate,

@@ -35,6 +35,7 @@ bool changes_disk(const FsOperation& operation) {
     case FsCode::truncate:
     case FsCode::allocate: return true;
     case FsCode::list_dir:
+    case FsCode::read_file:
     case FsCode::stat:
     case FsCode::sync_dir:
     case FsCode::lock:
@@ -73,6 +74,7 @@ OpKind kind_of(FsCode code) {
     case FsCode::make_dir: return OpKind::make_dir;
     case FsCode::remove_dir: return OpKind::remove_dir;
     case FsCode::list_dir: return OpKind::list_dir;
+    case FsCode::read_file: return OpKind::read_file;
     case FsCode::stat: return OpKind::stat;
     case FsCode::sync_dir: return OpKind::sync_dir;
     case FsCode::truncate: return OpKind::truncate;
@@ -130,6 +132,7 @@ void SimBackend::draw_chance_fault(PendingOp& pending, OpKind kind) {
     case OpKind::send: draw(plan.short_send_ppm, FaultAction::short_transfer); break;
     case OpKind::accept:
     case OpKind::connect: break;
+    case OpKind::read_file: draw(plan.read_error_ppm, FaultAction::fail, EIO); break;
     default:
       draw(plan.meta_error_ppm, FaultAction::fail, EIO);
       if (kind == OpKind::open || kind == OpKind::make_dir || kind == OpKind::allocate) {
@@ -381,6 +384,8 @@ std::int64_t SimBackend::apply_fs(PendingOp& pending) {
     case FsCode::make_dir: return disk.make_dir(operation.path, node_.clock_.wall_ms());
     case FsCode::remove_dir: return disk.remove_dir(operation.path);
     case FsCode::list_dir: return disk.list_dir(operation.path, operation.entries);
+    case FsCode::read_file:
+      return disk.read_file(operation.path, operation.size_bytes, operation.content, node_.rng_);
     case FsCode::stat: return disk.stat(operation.path, operation.stat);
     case FsCode::sync_dir: return disk.sync_dir(operation.path);
     case FsCode::space:

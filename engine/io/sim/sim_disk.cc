@@ -314,8 +314,25 @@ std::int64_t SimDisk::list_dir(const std::string& path, std::vector<DirEntry>& e
   if (!is_dir(place.inode)) return -ENOTDIR;
   entries.clear();
   for (const auto& [name, id] : inodes_.at(place.inode).entries) {
-    entries.push_back(DirEntry{name, is_dir(id)});
+    const Inode& inode = inodes_.at(id);
+    entries.push_back(DirEntry{name, inode.is_dir, inode.is_dir ? 0 : inode.file.size_bytes()});
   }
+  return 0;
+}
+
+std::int64_t SimDisk::read_file(const std::string& path, std::uint64_t bytes_max,
+                                std::string& content, SimRng& rng) {
+  Place place;
+  const std::int64_t resolved = resolve(path, place);
+  if (resolved < 0) return resolved;
+  if (place.inode == 0) return -ENOENT;
+  Inode& inode = inodes_.at(place.inode);
+  if (inode.is_dir) return -EISDIR;
+  if (inode.file.size_bytes() > bytes_max) return -EFBIG;
+  content.resize(inode.file.size_bytes());
+  const std::uint64_t read =
+      inode.file.read(0, std::as_writable_bytes(std::span(content)), false, rng);
+  content.resize(read);
   return 0;
 }
 

@@ -92,6 +92,8 @@ class SimDisk {
   std::int64_t remove_dir(const std::string& path);
   std::int64_t sync_dir(const std::string& path);
   std::int64_t list_dir(const std::string& path, std::vector<DirEntry>& entries) const;
+  std::int64_t read_file(const std::string& path, std::uint64_t bytes_max, std::string& content,
+                         SimRng& rng);
   std::int64_t stat(const std::string& path, FileStat& stat) const;
   bool is_dir(InodeId inode) const { return inodes_.at(inode).is_dir; }
   std::uint64_t total_bytes() const { return total_bytes_; }

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/counters.h"
+
 namespace keelson::engine::io {
 namespace {
 
@@ -25,6 +27,7 @@ std::int64_t transfer_message(const Operation& operation) {
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(operation.buffers);
   message.msg_iovlen = operation.buffer_count;
+  tally(Counter::system_calls);
   if (operation.code == OpCode::receive) return ::recvmsg(operation.fd, &message, 0);
   return ::sendmsg(operation.fd, &message, MSG_NOSIGNAL);
 }
@@ -85,6 +88,7 @@ void ThreadsBackend::submit(FsOperation& operation) { pool_.submit(operation); }
 bool ThreadsBackend::read_from_cache(Operation& operation) {
   const auto index = static_cast<std::size_t>(operation.fd);
   if (index >= buffered_files_.size() || !buffered_files_[index]) return false;
+  tally(Counter::system_calls);
   operation.result =
       ::preadv2(operation.fd, operation.buffers, static_cast<int>(operation.buffer_count),
                 static_cast<off_t>(operation.position_bytes), RWF_NOWAIT);
@@ -126,6 +130,7 @@ bool ThreadsBackend::attempt(Operation& operation) {
   while (true) {
     std::int64_t result = -1;
     if (operation.code == OpCode::accept) {
+      tally(Counter::system_calls);
       result = ::accept4(operation.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (result >= 0) prepare_accepted(static_cast<int>(result));
     } else {
@@ -233,12 +238,14 @@ int ThreadsBackend::wait_for_edges(epoll_event* events, int count,
   }
   if (left_ns > 0 && has_precise_wait_) {
     const timespec left{.tv_sec = left_ns / 1'000'000'000, .tv_nsec = left_ns % 1'000'000'000};
+    tally(Counter::system_calls);
     const int found = ::epoll_pwait2(epoll_fd_, events, count, &left, nullptr);
     if (found >= 0 || errno == EINTR) return found;
     has_precise_wait_ = false;  // ENOSYS, or EPERM from a filter
   }
   // Rounded up: waking before the deadline would only mean sleeping again. A day at most.
   const std::int64_t left_ms = left_ns < 0 ? -1 : (left_ns + 999'999) / 1'000'000;
+  tally(Counter::system_calls);
   return ::epoll_wait(epoll_fd_, events, count,
                       static_cast<int>(std::min<std::int64_t>(left_ms, 86'400'000)));
 }
@@ -268,6 +275,7 @@ void ThreadsBackend::close(int fd) {
     sockets_[index] = Socket{};  // closing takes it out of the epoll set
   }
   connect_addresses_.erase(fd);
+  tally(Counter::system_calls);
   ::close(fd);
 }
 

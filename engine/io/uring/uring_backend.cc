@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "engine/counters.h"
 #include "engine/io/posix/file_operations.h"
 
 namespace keelson::engine::io {
@@ -56,6 +57,11 @@ bool is_passing(int result) {
     case ETIME: return true;  // the deadline
     default: return result >= 0;
   }
+}
+
+void count_enter(const io_uring& ring) {
+  tally(Counter::ring_enters);
+  tally(Counter::ring_entries, ::io_uring_sq_ready(&ring));
 }
 
 __kernel_timespec to_timespec(std::int64_t nanoseconds) {
@@ -280,12 +286,14 @@ void UringBackend::enter_without_sleep() {
   const bool has_work =
       (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
   if (::io_uring_sq_ready(&ring_) == 0 && !has_work) return;
+  count_enter(ring_);
   const int result = ::io_uring_submit_and_get_events(&ring_);
   assert(is_passing(result));
 }
 
 void UringBackend::enter_and_sleep(std::optional<std::int64_t> deadline_ns) {
   if (!deadline_ns) {
+    count_enter(ring_);
     const int result = ::io_uring_submit_and_wait(&ring_, 1);
     assert(is_passing(result));
     return;
@@ -294,6 +302,7 @@ void UringBackend::enter_and_sleep(std::optional<std::int64_t> deadline_ns) {
   if (left_ns <= 0) return enter_without_sleep();
   __kernel_timespec left = to_timespec(left_ns);
   io_uring_cqe* unused = nullptr;
+  count_enter(ring_);
   const int result = ::io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &left, nullptr);
   assert(is_passing(result));
 }
@@ -377,6 +386,7 @@ std::size_t UringBackend::run_finished() {
 
 void UringBackend::close(int fd) {
   connect_addresses_.erase(fd);
+  tally(Counter::system_calls);
   ::close(fd);
 }
 

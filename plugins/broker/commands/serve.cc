@@ -132,7 +132,8 @@ struct Broker {
   Task<ApiResult<void>> start(const StopSignals& signals) {
     if (signals.requested()) co_return ApiResult<void>{};
     ApiResult<void> opened = co_await assembly->open();
-    if (!opened || signals.requested()) co_return opened;
+    if (signals.requested()) co_return ApiResult<void>{};
+    if (!opened) co_return opened;
     co_return co_await assembly->start();
   }
   Task<void> stop() {
@@ -144,7 +145,8 @@ struct Broker {
 int serve_with(const Config& config, const std::string& data_dir, Runtime& runtime,
                ConsoleLogger& logger, StopSignals& signals) {
   const Registry registry = builtin_plugins();
-  const PluginHost host{runtime.group(), logger, config.settings(), config.listeners()};
+  const PluginHost host{runtime.group(), logger, config.settings(), config.listeners(),
+                        [&signals] { return signals.requested(); }};
   Broker broker{runtime, nullptr, config.settings().get_integer("keelson.drain.timeout.ms")};
   struct Made {
     static Task<ApiResult<std::unique_ptr<Assembly>>> make(const Registry& registry,

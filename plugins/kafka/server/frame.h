@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/buffer_memory.h"
+#include "engine/counters.h"
 #include "engine/io/sync.h"
 #include "engine/types.h"
 
@@ -61,6 +62,7 @@ class Frame {
     charged_bytes_ += extra_charge(capacity_bytes, budget);
     budget_ = &budget;
     std::byte* const grown = engine::allocate_buffer(capacity_bytes);
+    engine::tally_copy(size_bytes_);
     if (size_bytes_ > 0) std::memcpy(grown, memory_, size_bytes_);
     engine::free_buffer(memory_, capacity_bytes_);
     memory_ = grown;

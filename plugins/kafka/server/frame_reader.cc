@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/byte_order.h"
+#include "engine/counters.h"
 #include "engine/io/awaitables.h"
 
 namespace keelson::kafka {
@@ -101,6 +102,7 @@ Task<Result<Frame>> FrameReader::next() {
     MutableBytes room = frame.free_space();
     if (buffered() > 0) {
       const std::size_t taken = std::min(buffered(), room.size());
+      engine::tally_copy(taken);
       std::memcpy(room.data(), buffer_.get() + start_, taken);
       start_ += taken;
       frame.filled(taken);

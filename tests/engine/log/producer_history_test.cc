@@ -244,7 +244,9 @@ TEST_F(ProducersAcrossRestarts, RepeatsAreKnownAfterACleanStop) {
 
 /// Serves from where `from` rounds were appended, never stops, and says when it has appended 20.
 Task<void> serve_until_killed(io::Shard& shard, LogConfig config, std::int32_t from, bool& done) {
-  LogContext context(shard, {.disk_reserve_bytes = 0, .sidecar_delay_ms = 1});
+  LogLimits limits{.disk_reserve_bytes = 0, .sidecar_delay_ms = 1};
+  if (from % 60 == 0) limits.producer_draft_bytes = 300;
+  LogContext context(shard, limits);
   const std::unique_ptr<Log> log = co_await open_sound(context, config);
   EXPECT_LT(log->recovery().batches_replayed, 15u);  // the newest snapshot is taken
   if (from > 0) co_await expect_repeats(*log, from);
