@@ -160,8 +160,8 @@ void SegmentVerify::check_times(const ScannedBatch& batch) {
     const TimeIndexEntry& entry = times_[times_next_];
     const Offset named = base_ + entry.relative_offset;
     if (named > batch.header.last_offset()) return;
-    const bool holds = named >= batch.header.base_offset &&
-                       batch.header.records_timestamp_max() == entry.timestamp_ms;
+    const bool holds =
+        named >= batch.header.base_offset && batch.header.max_timestamp == entry.timestamp_ms;
     if (!holds || (batches_ > 1 && max_timestamp_ms_ > entry.timestamp_ms)) {
       walk_.find(FindingKind::time_index, name,
                  concat("entry ", times_next_, " says that ", entry.timestamp_ms,
