@@ -1,9 +1,13 @@
-// bench/storage/append_load.cc: appends to logs of the engine alone; prints one line of JSON.
+// bench/storage/append_load.cc: appends to logs of the engine alone; prints a line of JSON for
+// each run.
 //
-//   append_load --dir DIR --size BYTES --depth N --logs N --bytes TOTAL [--relaxed] [--backend B]
+//   append_load --dir DIR --run SIZE:DEPTH:BYTES… [--logs N] [--relaxed] [--backend B]
+//               [--segment BYTES --steady]
 //
-// One shard. `depth` appends are under way at any time, spread over the logs; each is a batch of
-// `size` bytes. Space is prepared as in the broker, within the measured time.
+// One shard. DEPTH appends are under way at any time, spread over the logs; each is a batch of
+// SIZE bytes, BYTES in all. Space is prepared as in the broker, within the measured time. --steady:
+// the logs are first filled up to their retention limit, and what is measured is appended at that
+// limit.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -26,13 +30,19 @@ using engine::Task;
 using engine::io::Shard;
 using engine::log::Log;
 
+struct Pattern {
+  std::size_t size = 0;
+  std::size_t depth = 0;
+  std::uint64_t bytes = 0;
+};
+
 struct Options {
   std::string dir;
-  std::size_t size = 4096;
-  std::size_t depth = 1;
+  std::vector<Pattern> patterns;
   std::size_t logs = 1;
-  std::uint64_t bytes = 0;
+  std::uint64_t segment_bytes = std::uint64_t{1} << 30;
   bool relaxed = false;
+  bool steady = false;
   std::string backend = "auto";
 };
 
@@ -81,29 +91,42 @@ Task<void> append_until_done(Run& run, Log& log, std::vector<std::byte> batch) {
   }
 }
 
-Task<int> measure(Shard& shard, const Options& options) {
-  engine::log::LogContext context(shard, {});
-  engine::log::LogConfig config;
-  if (options.relaxed) config.durability = engine::log::Durability::relaxed;
-  std::vector<std::unique_ptr<Log>> logs;
-  for (std::size_t i = 0; i < options.logs; ++i) {
-    engine::log::LogIdentity identity;
-    identity.id.bytes[15] = static_cast<std::byte>(i + 1);
-    identity.partition = static_cast<std::int32_t>(i);
-    engine::Result<std::unique_ptr<Log>> opened = co_await Log::open(
-        context, options.dir + "/bench-" + std::to_string(i), identity, config, {});
-    logs.push_back(must(std::move(opened), "open"));
+/// Lets old segments go as soon as there are new ones, as often as it is needed here.
+Task<void> retain(Shard& shard, Log& log, const bool& done) {
+  std::size_t segments = log.segment_count();
+  while (!done) {
+    if (log.segment_count() > segments) must(co_await log.apply_retention(), "retention");
+    segments = log.segment_count();
+    co_await shard.sleep_for_ms(1);
   }
-  const std::vector<std::byte> batch = make_batch(options.size);
-  // A log's first append makes its segment: not what is measured.
+}
+
+constexpr std::uint64_t kSegmentsKept = 1;
+
+/// Appends until files of dropped segments are used again.
+Task<void> fill(Log& log, const Options& options) {
+  const std::vector<std::byte> batch = make_batch(std::size_t{256} << 10);
+  const std::uint64_t count = options.segment_bytes * (kSegmentsKept + 3) / batch.size();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::vector<std::byte> next = batch;
+    must(co_await log.append(next, engine::LeaderEpoch{0}), "append");
+  }
+}
+
+using Logs = std::vector<std::unique_ptr<Log>>;
+
+Task<void> measure(Shard& shard, Logs& logs, Pattern pattern) {
+  const std::vector<std::byte> batch = make_batch(pattern.size);
+  // A log's first append makes its segment: not what is measured. It is a little larger, so that
+  // the others do not end on blocks, as a client's batches do not either.
   for (const std::unique_ptr<Log>& log : logs) {
-    std::vector<std::byte> first = batch;
+    std::vector<std::byte> first = make_batch(pattern.size + 700);
     must(co_await log->append(first, engine::LeaderEpoch{0}), "append");
   }
-  Run run{.shard = shard, .left = std::max<std::uint64_t>(1, options.bytes / batch.size())};
+  Run run{.shard = shard, .left = std::max<std::uint64_t>(1, pattern.bytes / batch.size())};
   const std::int64_t start_ns = shard.clock().now_ns();
   engine::io::TaskGroup group(shard);
-  for (std::size_t i = 0; i < std::max(options.depth, options.logs); ++i) {
+  for (std::size_t i = 0; i < std::max(pattern.depth, logs.size()); ++i) {
     group.start(append_until_done(run, *logs[i % logs.size()], batch));
   }
   co_await group.wait();
@@ -116,8 +139,49 @@ Task<int> measure(Shard& shard, const Options& options) {
       bytes / seconds / 1e6, static_cast<double>(run.latency.percentile(0.5)) / 1e3,
       static_cast<double>(run.latency.percentile(0.99)) / 1e3,
       static_cast<double>(run.latency.percentile(0.999)) / 1e3);
+}
+
+Task<int> run_all(Shard& shard, const Options& options) {
+  engine::log::LogContext context(shard, {});
+  engine::log::LogConfig config;
+  if (options.relaxed) config.durability = engine::log::Durability::relaxed;
+  config.segment_bytes = options.segment_bytes;
+  config.file_delete_delay_ms = 100;
+  if (options.steady) {
+    config.retention_bytes = static_cast<std::int64_t>(options.segment_bytes * kSegmentsKept);
+  }
+  Logs logs;
+  for (std::size_t i = 0; i < options.logs; ++i) {
+    engine::log::LogIdentity identity;
+    identity.id.bytes[15] = static_cast<std::byte>(i + 1);
+    identity.partition = static_cast<std::int32_t>(i);
+    engine::Result<std::unique_ptr<Log>> opened = co_await Log::open(
+        context, options.dir + "/bench-" + std::to_string(i), identity, config, {});
+    logs.push_back(must(std::move(opened), "open"));
+  }
+  bool done = false;
+  engine::io::TaskGroup retention(shard);
+  if (options.steady) {
+    for (const std::unique_ptr<Log>& log : logs) retention.start(retain(shard, *log, done));
+    for (const std::unique_ptr<Log>& log : logs) co_await fill(*log, options);
+    co_await shard.sleep_for_ms(300);
+  }
+  for (const Pattern& pattern : options.patterns) co_await measure(shard, logs, pattern);
+  done = true;
+  co_await retention.wait();
   for (const std::unique_ptr<Log>& log : logs) must(co_await log->close(), "close");
   co_return 0;
+}
+
+/// "SIZE:DEPTH:BYTES".
+Pattern parse_pattern(const std::string& text) {
+  unsigned long long size = 0;
+  unsigned long long depth = 0;
+  unsigned long long bytes = 0;
+  char rest = 0;
+  const int found = std::sscanf(text.c_str(), "%llu:%llu:%llu%c", &size, &depth, &bytes, &rest);
+  if (found != 3 || size == 0 || depth == 0) die("not SIZE:DEPTH:BYTES: " + text);
+  return {.size = size, .depth = depth, .bytes = bytes};
 }
 
 }  // namespace
@@ -126,20 +190,24 @@ Task<int> measure(Shard& shard, const Options& options) {
 int main(int argc, char** argv) {
   using namespace keelson;
   bench::Options options;
+  std::vector<std::string> patterns;
   CLI::App app("Appends to logs of the engine alone.");
   app.add_option("--dir", options.dir)->required()->check(CLI::ExistingDirectory);
-  app.add_option("--size", options.size, "bytes of a batch");
-  app.add_option("--depth", options.depth, "appends under way at once")->check(CLI::PositiveNumber);
+  app.add_option("--run", patterns, "SIZE:DEPTH:BYTES, in turn on the same logs")->required();
   app.add_option("--logs", options.logs)->check(CLI::PositiveNumber);
-  app.add_option("--bytes", options.bytes, "in all")->required();
   app.add_flag("--relaxed", options.relaxed);
+  app.add_option("--segment", options.segment_bytes, "segment.bytes");
+  app.add_flag("--steady", options.steady, "at the retention limit");
   app.add_option("--backend", options.backend)->check(CLI::IsMember({"auto", "uring", "threads"}));
   CLI11_PARSE(app, argc, argv);
+  for (const std::string& pattern : patterns) {
+    options.patterns.push_back(bench::parse_pattern(pattern));
+  }
   engine::io::RuntimeOptions runtime_options;
   runtime_options.data_dir_for_probe = options.dir;
   if (options.backend == "uring") runtime_options.backend = engine::io::BackendChoice::uring;
   if (options.backend == "threads") runtime_options.backend = engine::io::BackendChoice::threads;
   auto runtime = engine::io::Runtime::start(std::move(runtime_options));
   if (!runtime) bench::die("the runtime does not start");
-  return (*runtime)->run(0, [&] { return bench::measure((*runtime)->shard(0), options); });
+  return (*runtime)->run(0, [&] { return bench::run_all((*runtime)->shard(0), options); });
 }

@@ -13,13 +13,12 @@
 namespace keelson::engine::log {
 namespace {
 
-constexpr std::uint64_t kCommitBytesMax = std::uint64_t{256} << 10;  // io_uring.md: never above 512
+constexpr std::uint64_t kCommitBytesMax = std::uint64_t{512} << 10;  // io_uring.md: never above
+constexpr std::uint64_t kMeanOfCommits = 8;
 constexpr std::size_t kPiecesMax = 64;
-constexpr std::uint64_t kStepBytesMin = std::uint64_t{64} << 10;
-constexpr std::uint64_t kStepBytesMax = std::uint64_t{16} << 20;
-constexpr std::int64_t kSpaceRetryMs = 500;
-// Zeros are as many bytes again as the records: one write at a time held a fast log to 0.8 GB/s.
-constexpr std::size_t kZeroWritesAtOnce = 4;
+// Over old bytes two groups share what the depth supplies: one is closed while the other is
+// written.
+constexpr std::uint64_t kGroupBytesMax = std::uint64_t{1} << 20;
 
 Error error_of(std::int64_t result) {
   const int sys_errno = static_cast<int>(-result);
@@ -36,9 +35,19 @@ struct Committer::Commit : io::Operation {
   std::vector<std::shared_ptr<Chunk>> chunks;  // kept until the write is done
   std::array<iovec, kPiecesMax> pieces;
   io::AlignedBuffer block;
-  std::uint64_t end_bytes = 0;  // of the segment's data in it
-  int stalls = 0;               // short writes in a row that finished no block
+  std::uint64_t to_bytes = 0;     // where it ends in the file
+  std::uint64_t end_bytes = 0;    // of the segment's data in it
+  std::uint64_t fresh_bytes = 0;  // not in a commit before
+  int stalls = 0;                 // short writes in a row that finished no block
+  Group* group = nullptr;         // of which it is a first step
+  bool started = false;
   bool done = false;
+};
+
+/// A commit over old bytes: its first steps are under way, `closing` waits for them.
+struct Committer::Group {
+  std::size_t first_steps = 0;
+  std::vector<Commit*> closing;
 };
 
 Committer::Committer(LogContext& context, CommitHost& host)
@@ -79,6 +88,8 @@ void Committer::poison(Error error) {
     context_.pending_bytes -= follower.segment->size_bytes - follower.segment->written_bytes();
     follower.batches.clear();
   }
+  groups_.clear();
+  in_flight_.remove_if([](const Commit& commit) { return !commit.started; });
   wake_.notify();
   host_.on_failure(error);
 }
@@ -129,31 +140,149 @@ Task<void> Committer::run() {
 Committer::Step Committer::submit_next(Follower& follower) {
   Segment& segment = *follower.segment;
   if (segment.size_bytes == segment.submitted_bytes) return Step::wait;
-  if (in_flight_.size() >= context_.limits().commits_in_flight) return Step::wait;
-  const std::uint64_t start = io::round_down_to_block(segment.submitted_bytes);
-  // Never two on one block.
-  if (!in_flight_.empty() && segment.submitted_bytes != start) return Step::wait;
-
-  std::uint64_t end = std::min(segment.size_bytes, start + kCommitBytesMax);
-  if (io::round_up_to_block(end) > segment.prepared_bytes) {
+  if (commits_writing_ >= context_.limits().commits_in_flight) return Step::wait;
+  if (segment.has_old_bytes()) return submit_over_old_bytes(follower);
+  std::uint64_t end = segment.size_bytes;
+  if (io::round_up_to_block(end) > writable_bytes(segment)) {
     prepare_ahead(follower.segment);
-    if (segment.prepared_bytes <= segment.submitted_bytes) return Step::wait;
-    end = std::min(end, segment.prepared_bytes);
+    const std::uint64_t writable = writable_bytes(segment);
+    if (writable <= segment.submitted_bytes) return Step::wait;
+    end = std::min(end, writable);
   }
+  return submit_one(follower, end);
+}
+
+/// One write of what is pending below `end_bytes`, all of it over zeros.
+Committer::Step Committer::submit_one(Follower& follower, std::uint64_t end_bytes) {
+  Segment& segment = *follower.segment;
+  const std::uint64_t start = io::round_down_to_block(segment.submitted_bytes);
+  std::uint64_t end = std::min(end_bytes, start + kCommitBytesMax);
+  if (!in_flight_.empty()) {
+    // Never two on one block; a group has its last one still to come. Of the last block only the
+    // next commit knows whether it is the end.
+    end = io::round_down_to_block(end);
+    if (segment.submitted_bytes != start || end == start || !groups_.empty()) return Step::wait;
+    if (!may_start(end - start, commits_writing_)) return Step::wait;
+  }
+  Commit& commit = add_commit(follower.segment, start, end, io::round_up_to_block(end));
+  note_size(commit.fresh_bytes);
+  if (!segment.has_old_bytes()) {
+    segment.zeroed_bytes = std::max(segment.zeroed_bytes, commit.to_bytes);
+  }
+  start_write(commit);
+  return Step::again;
+}
+
+/// Whether a further commit may join `count` others: those have at most twice as much in the mean,
+/// so that commits grow with the depth.
+bool Committer::may_start(std::uint64_t fresh_bytes, std::size_t count) const {
+  return fresh_bytes * count * 2 >= bytes_in_flight_;
+}
+
+void Committer::note_size(std::uint64_t fresh_bytes) {
+  usual_commit_bytes_ -= usual_commit_bytes_ / kMeanOfCommits;
+  usual_commit_bytes_ += fresh_bytes / kMeanOfCommits;
+}
+
+/// Where the zeros have to end behind data that ends at `data_end_bytes`.
+std::uint64_t Committer::fence_end(std::uint64_t data_end_bytes) {
+  return io::round_up_to_block(data_end_bytes + kBatchHeaderBytes);
+}
+
+/// Batches that end a header's worth before the zeros do are written at once, else as a group.
+Committer::Step Committer::submit_over_old_bytes(Follower& follower) {
+  Segment& segment = *follower.segment;
+  const std::deque<PendingBatch>& batches = follower.batches;
+  const auto first =
+      std::ranges::upper_bound(batches, segment.submitted_bytes, {}, &PendingBatch::end_bytes);
+  const auto behind = std::ranges::upper_bound(
+      first, batches.end(), segment.zeroed_bytes - kBatchHeaderBytes, {}, &PendingBatch::end_bytes);
+  if (behind != first) return submit_one(follower, std::prev(behind)->end_bytes);
+  if (zeroing_from_) return Step::wait;  // where the group would write
+  const std::uint64_t most_bytes = std::min(segment.submitted_bytes + kGroupBytesMax,
+                                            segment.prepared_bytes - kBatchHeaderBytes);
+  auto last =
+      std::ranges::upper_bound(first, batches.end(), most_bytes, {}, &PendingBatch::end_bytes);
+  if (last == first) ++last;
+  const std::uint64_t end = std::prev(last)->end_bytes;
+  if (fence_end(end) > segment.prepared_bytes) {
+    prepare_ahead(follower.segment);
+    return Step::wait;
+  }
+  if (!groups_.empty() && !may_start(end - segment.submitted_bytes, groups_.size())) {
+    return Step::wait;
+  }
+  submit_group(follower.segment, end);
+  return Step::again;
+}
+
+/// Starts the first steps of a group of whole batches that ends at `end_bytes`.
+void Committer::submit_group(const std::shared_ptr<Segment>& segment, std::uint64_t end_bytes) {
+  const std::uint64_t zeros_end = segment->zeroed_bytes;
+  const std::uint64_t to = fence_end(end_bytes);
+  std::uint64_t at = io::round_down_to_block(segment->submitted_bytes);
+  assert(at < zeros_end && zeros_end < to);
+  note_size(end_bytes - segment->submitted_bytes);
+  Group& group = groups_.emplace_back();
+  while (at < zeros_end) {
+    Commit& closing = add_commit(segment, at, end_bytes, zeros_end);
+    group.closing.push_back(&closing);
+    at = closing.to_bytes;
+  }
+  while (at < to) {
+    Commit& first = add_commit(segment, at, end_bytes, to);
+    first.group = &group;
+    ++group.first_steps;
+    at = first.to_bytes;
+    start_write(first);
+  }
+  segment->zeroed_bytes = to;
+}
+
+/// Starts the second steps of groups whose first steps are done. Those of several may be under way,
+/// on different blocks: which of them reach the drive does not matter, for each closes a gap behind
+/// which all is durable up to the next zeros.
+void Committer::close_gaps() {
+  while (!groups_.empty()) {
+    const Group& group = groups_.front();
+    const Commit& first = *group.closing.front();
+    if (group.first_steps > 0) return;
+    for (const Commit& before : in_flight_) {
+      if (&before == &first) break;
+      if (!before.done && before.to_bytes > first.position_bytes) return;  // on the same block
+    }
+    for (Commit* const commit : group.closing) start_write(*commit);
+    groups_.pop_front();
+  }
+}
+
+/// The blocks of `segment` from `from_bytes` to `to_bytes` at most: its data below
+/// `data_end_bytes`, and zeros.
+Committer::Commit& Committer::add_commit(const std::shared_ptr<Segment>& segment,
+                                         std::uint64_t from_bytes, std::uint64_t data_end_bytes,
+                                         std::uint64_t to_bytes) {
   Commit& commit = in_flight_.emplace_back();
   commit.owner = this;
-  commit.segment = follower.segment;
+  commit.segment = segment;
   commit.code = io::OpCode::write;
-  commit.durable = !host_.relaxed();
-  commit.fd = segment.writer.fd();
-  commit.position_bytes = start;
-  std::uint64_t at = start;
+  commit.durable = !host_.relaxed() || segment->has_old_bytes();
+  commit.fd = segment->writer.fd();
+  commit.position_bytes = from_bytes;
+  const std::uint64_t end = std::min(to_bytes, from_bytes + kCommitBytesMax);
+  std::uint64_t at = from_bytes;
   std::size_t count = 0;
   while (at < end && count + 2 <= kPiecesMax) {
-    const std::shared_ptr<Chunk>* const found = segment.recent.find(at);
+    if (at >= data_end_bytes) {
+      const Bytes zeros = context_.zeros();
+      const std::size_t size = std::min<std::uint64_t>(zeros.size(), end - at);
+      commit.pieces[count++] = {const_cast<std::byte*>(zeros.data()), size};
+      at += size;
+      continue;
+    }
+    const std::shared_ptr<Chunk>* const found = segment->recent.find(at);
     assert(found != nullptr);  // what is not written stays in memory
     Chunk& chunk = **found;
-    const std::uint64_t chunk_end = std::min(end, chunk.end_bytes());
+    const std::uint64_t chunk_end = std::min({end, data_end_bytes, chunk.end_bytes()});
     const std::uint64_t whole_end = io::round_down_to_block(chunk_end);
     if (whole_end > at) {
       commit.pieces[count++] = {chunk.memory.data() + (at - chunk.position_bytes), whole_end - at};
@@ -167,15 +296,23 @@ Committer::Step Committer::submit_next(Follower& follower) {
       std::memcpy(commit.block.data(), chunk.memory.data() + (at - chunk.position_bytes), used);
       std::memset(commit.block.data() + used, 0, io::kBlockBytes - used);
       commit.pieces[count++] = {commit.block.data(), io::kBlockBytes};
-      at = chunk_end;
+      at += io::kBlockBytes;
     }
   }
-  commit.end_bytes = at;
-  segment.submitted_bytes = at;
   commit.buffers = commit.pieces.data();
   commit.buffer_count = static_cast<std::uint32_t>(count);
+  commit.to_bytes = at;
+  commit.end_bytes = std::min(at, data_end_bytes);
+  commit.fresh_bytes = commit.end_bytes - segment->submitted_bytes;
+  segment->submitted_bytes = commit.end_bytes;
+  return commit;
+}
+
+void Committer::start_write(Commit& commit) {
+  commit.started = true;
+  ++commits_writing_;
+  bytes_in_flight_ += commit.fresh_bytes;
   submit(commit);
-  return Step::again;
 }
 
 void Committer::submit(Commit& commit) {
@@ -222,38 +359,52 @@ void Committer::completed(Commit& commit) {
     return;
   }
   commit.done = true;
+  bytes_in_flight_ -= commit.fresh_bytes;
+  --commits_writing_;
   if (commit.block.size_bytes() > 0) context_.give_block(std::move(commit.block));
   commit.chunks.clear();
   if (failure_) {
     in_flight_.remove_if([&](const Commit& held) { return &held == &commit; });
   } else {
+    if (commit.group != nullptr) --std::exchange(commit.group, nullptr)->first_steps;
     advance();
+    close_gaps();
   }
   wake_.notify();
 }
 
 /// Moves the frontier over the finished commits at the front.
 void Committer::advance() {
-  bool moved = false;
-  Offset acknowledged;
+  if (in_flight_.empty() || !in_flight_.front().done) return;
+  Segment& segment = *segments_.front().segment;
   while (!in_flight_.empty() && in_flight_.front().done) {
     Commit& first = in_flight_.front();
-    Follower& follower = segments_.front();
-    Segment& segment = *follower.segment;
-    assert(first.segment == follower.segment);
+    assert(first.segment == segments_.front().segment);
     assert(first.end_bytes >= segment.written_bytes());
     context_.pending_bytes -= first.end_bytes - segment.written_bytes();
+    // A durable write says nothing of those before it.
+    const bool synced = first.durable && segment.synced_bytes == segment.written_bytes();
     segment.recent.written_bytes = first.end_bytes;
-    if (first.durable) segment.synced_bytes = first.end_bytes;
-    while (!follower.batches.empty() && follower.batches.front().end_bytes <= first.end_bytes) {
-      acknowledged = follower.batches.front().next_offset;
-      follower.batches.pop_front();
-      moved = true;
-    }
+    if (synced) segment.synced_bytes = first.end_bytes;
     in_flight_.pop_front();
   }
-  if (moved) host_.on_written(*segments_.front().segment, acknowledged);
-  if (host_.relaxed()) sync_behind();
+  acknowledge(segment);
+  sync_behind();
+}
+
+/// Tells the host of the batches that are as safe as they have to be.
+void Committer::acknowledge(Segment& segment) {
+  assert(segments_.front().segment.get() == &segment);
+  const std::uint64_t safe = host_.relaxed() ? segment.written_bytes() : segment.synced_bytes;
+  std::deque<PendingBatch>& batches = segments_.front().batches;
+  bool moved = false;
+  Offset acknowledged;
+  while (!batches.empty() && batches.front().end_bytes <= safe) {
+    acknowledged = batches.front().next_offset;
+    batches.pop_front();
+    moved = true;
+  }
+  if (moved) host_.on_written(segment, acknowledged);
 }
 
 bool Committer::lacks_tail(const Segment& segment) {
@@ -279,92 +430,6 @@ Task<Result<void>> Committer::fill_tail(std::shared_ptr<Segment> segment) {
   co_return Result<void>{};
 }
 
-void Committer::prepare_ahead(const std::shared_ptr<Segment>& segment) {
-  if (preparing_ || failure_ || !segment->begun) return;
-  const std::uint64_t limit = io::round_up_to_block(segment->capacity_bytes);
-  const std::uint64_t needed = io::round_up_to_block(segment->size_bytes);
-  const std::uint64_t step = std::clamp(segment->prepared_bytes, kStepBytesMin, kStepBytesMax);
-  if (needed + step / 2 <= segment->prepared_bytes) return;
-  std::uint64_t target = std::min(std::max(needed, segment->prepared_bytes) + step, limit);
-  target = std::max(target, needed);
-  if (target <= segment->prepared_bytes) return;
-  preparing_ = true;
-  context_.shard().spawn(prepare(segment, target));
-}
-
-Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes) {
-  Result<void> prepared = co_await prepare_step(segment, target_bytes);
-  while (!failure_ && !prepared && prepared.error().code == Errc::no_space) {
-    space_short_ = true;
-    // Nothing waits for the space: the next append asks again.
-    if (io::round_up_to_block(segment->size_bytes) <= segment->prepared_bytes) break;
-    if (no_waiting_) {
-      preparing_ = false;
-      poison(prepared.error());
-      co_return;
-    }
-    co_await context_.shard().sleep_for_ms(kSpaceRetryMs);
-    target_bytes = std::max(target_bytes, io::round_up_to_block(segment->size_bytes));
-    prepared = co_await prepare_step(segment, target_bytes);
-  }
-  preparing_ = false;
-  if (!prepared && prepared.error().code != Errc::no_space) poison(prepared.error());
-  wake_.notify();
-}
-
-namespace {
-
-/// A stretch of a segment that several tasks fill, piece by piece.
-struct Zeroing {
-  Segment& segment;
-  Bytes zeros;
-  std::uint64_t next_bytes;
-  std::uint64_t end_bytes;
-  Result<void> outcome;
-};
-
-Task<void> write_zeros(Zeroing& zeroing) {
-  while (zeroing.next_bytes < zeroing.end_bytes && zeroing.outcome) {
-    const std::uint64_t at = zeroing.next_bytes;
-    const Bytes piece =
-        zeroing.zeros.first(std::min<std::uint64_t>(zeroing.zeros.size(), zeroing.end_bytes - at));
-    zeroing.next_bytes += piece.size();
-    const Result<void> written = co_await zeroing.segment.writer.write_at(at, piece);
-    if (!written) zeroing.outcome = written;
-  }
-}
-
-}  // namespace
-
-/// Zeros from the prepared end to `target_bytes`, then one fdatasync for all of it.
-Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
-                                           std::uint64_t target_bytes) {
-  const Result<io::DiskSpace> space = co_await io::disk_space(context_.shard(), segment->dir);
-  if (!space) co_return std::unexpected(space.error());
-  const std::uint64_t grows = target_bytes - segment->prepared_bytes;
-  const bool waited_for = io::round_up_to_block(segment->size_bytes) > segment->prepared_bytes;
-  const bool is_short = space->free_bytes < grows + context_.limits().disk_reserve_bytes;
-  // The reserve is there for what was accepted already; ask it for no more than that.
-  if (is_short && !waited_for) co_return fail(Errc::no_space);
-  if (is_short) target_bytes = io::round_up_to_block(segment->size_bytes);
-  // The size first: a write that extends a file locks all others out of it (ext4, XFS).
-  // Where the file system cannot do that, the zeros extend it.
-  const Result<void> reserved = co_await segment->writer.allocate(target_bytes);
-  if (!reserved && reserved.error().sys_errno != EOPNOTSUPP) co_return reserved;
-  Zeroing zeroing{*segment, context_.zeros(), segment->prepared_bytes, target_bytes, {}};
-  io::TaskGroup writes(context_.shard());
-  for (std::size_t i = 0; i < kZeroWritesAtOnce && zeroing.next_bytes < target_bytes; ++i) {
-    writes.start(write_zeros(zeroing));
-  }
-  co_await writes.wait();
-  if (!zeroing.outcome) co_return zeroing.outcome;
-  const Result<void> synced = co_await segment->writer.sync_data();
-  if (!synced) co_return synced;
-  segment->prepared_bytes = target_bytes;
-  space_short_ = is_short;
-  co_return Result<void>{};
-}
-
 void Committer::sync_behind() {
   if (syncing_ || failure_ || segments_.empty()) return;
   const std::shared_ptr<Segment>& segment = segments_.front().segment;
@@ -384,6 +449,7 @@ Task<void> Committer::sync(std::shared_ptr<Segment> segment) {
       co_return;
     }
     segment->synced_bytes = std::max(segment->synced_bytes, covered);
+    acknowledge(*segment);
   }
   syncing_ = false;
   wake_.notify();

@@ -7,6 +7,14 @@
 // The last block of a commit is rewritten by the next: the acknowledged part with the same bytes,
 // so any mix of old and new sectors keeps it. It is written from a copy, because appends go on
 // filling the chunk meanwhile.
+//
+// In a recycled file old batches lie behind the tail, and a walk over the file must never come
+// from a new batch to an old one, whatever part of the writes under way a crash leaves. So at least
+// a header's worth of zeros always follows the last acknowledged batch. A commit that ends before
+// these zeros do is one write, as elsewhere. Any other is a group of whole batches, in two steps:
+// first what lies behind the zeros, and new zeros behind that; when all of it is durable, the
+// blocks before, which close the gap. Until then the walk ends at the zeros
+// (engine/FORMAT.md, "Segment").
 #pragma once
 
 #include <cstdint>
@@ -39,6 +47,8 @@ class CommitHost {
   /// The log is poisoned: nothing after the frontier will ever be acknowledged.
   virtual void on_failure(Error error) = 0;
   virtual bool relaxed() const = 0;
+  /// The drive is getting full: what is kept for later use only should go.
+  virtual void give_back_space() = 0;
 
  protected:
   ~CommitHost() = default;
@@ -79,6 +89,7 @@ class Committer {
 
  private:
   struct Commit;
+  struct Group;
   struct PendingBatch {
     std::uint64_t end_bytes;
     Offset next_offset;
@@ -92,25 +103,44 @@ class Committer {
   void kick();
   Task<void> run();
   Step submit_next(Follower& follower);
+  Step submit_one(Follower& follower, std::uint64_t end_bytes);
+  Step submit_over_old_bytes(Follower& follower);
+  void submit_group(const std::shared_ptr<Segment>& segment, std::uint64_t end_bytes);
+  void close_gaps();
+  bool may_start(std::uint64_t fresh_bytes, std::size_t count) const;
+  void note_size(std::uint64_t fresh_bytes);
+  static std::uint64_t fence_end(std::uint64_t data_end_bytes);
+  Commit& add_commit(const std::shared_ptr<Segment>& segment, std::uint64_t from_bytes,
+                     std::uint64_t data_end_bytes, std::uint64_t to_bytes);
+  void start_write(Commit& commit);
   void submit(Commit& commit);
   void completed(Commit& commit);
   void failed(Commit& commit, Error error);
   void advance();
+  void acknowledge(Segment& segment);
   static bool lacks_tail(const Segment& segment);
   Task<Result<void>> fill_tail(std::shared_ptr<Segment> segment);
   Task<void> prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
   Task<Result<void>> prepare_step(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
+  Task<Result<void>> write_zeros(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
+  bool in_bulk() const;
+  std::uint64_t writable_bytes(const Segment& segment) const;
   Task<void> sync(std::shared_ptr<Segment> segment);
 
   LogContext& context_;
   CommitHost& host_;
   io::Event wake_;
   std::deque<Follower> segments_;
-  std::list<Commit> in_flight_;
+  std::list<Commit> in_flight_;        // in order of the log; those done wait for the ones before
+  std::size_t commits_writing_ = 0;    // of these not done
+  std::uint64_t bytes_in_flight_ = 0;  // that those are the first to write
+  std::list<Group> groups_;            // whose second step is not submitted yet
   std::optional<Error> failure_;
   bool running_ = false;
   bool preparing_ = false;
   bool syncing_ = false;
+  std::optional<std::uint64_t> zeroing_from_;  // commits end before this while zeros are written
+  std::uint64_t usual_commit_bytes_ = 0;       // mean over the latest commits
   bool space_short_ = false;
   bool no_waiting_ = false;
   bool begin_last_ = false;

@@ -137,6 +137,7 @@ Task<Result<void>> CompactionOutput::finish(std::span<const TransactionIndexEntr
     if (!written) co_return written;
   }
   segment.sealed = true;
+  segment.is_empty_file = segment.size_bytes == 0;
   segment.submitted_bytes = segment.synced_bytes = segment.recent.written_bytes =
       segment.size_bytes;
   co_return Result<void>{};

@@ -20,10 +20,15 @@ constexpr std::uint64_t kFirstStepBytes = std::uint64_t{64} << 10;
 Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
   const bool reopened =
       segment->written_bytes() > 0 || segment->prepared_bytes > 0 || segment->uncut_bytes > 0;
-  Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
-                                               io::OpenFlags{.write = true, .create = !reopened});
-  if (!file) co_return std::unexpected(file.error());
-  segment->writer = std::move(*file);
+  Result<bool> reused = false;
+  if (!reopened) reused = co_await reuse_spare(segment);
+  if (!reused) co_return std::unexpected(reused.error());
+  if (!*reused) {
+    Result<io::File> file = co_await open_direct(context_, segment->path(".log"),
+                                                 io::OpenFlags{.write = true, .create = !reopened});
+    if (!file) co_return std::unexpected(file.error());
+    segment->writer = std::move(*file);
+  }
   // Not to nothing: an empty file would tell that records are gone (ManifestSegment::prepared).
   const std::uint64_t kept_bytes =
       std::max<std::uint64_t>(io::round_up_to_block(segment->written_bytes()), io::kBlockBytes);
@@ -38,7 +43,8 @@ Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
     const Result<void> entries = co_await write_entries(segment, true);
     if (!entries) co_return entries;
   }
-  if (manifest_clean_ || manifest_last_base_ < segment->base_offset) {
+  // Retention may have named it already, but not as what it is now.
+  if (manifest_clean_ || manifest_last_base_ < segment->base_offset || *reused) {
     const Result<void> named = co_await write_manifest(false);
     if (!named) co_return named;
   }
@@ -74,7 +80,7 @@ Task<Result<void>> LogImpl::prepare_first(SegmentPtr segment) {
   if (!written) co_return written;
   const Result<void> synced = co_await segment->writer.sync_data();
   if (!synced) co_return synced;
-  segment->prepared_bytes = at + zeros.size();
+  segment->prepared_bytes = segment->zeroed_bytes = at + zeros.size();
   co_return Result<void>{};
 }
 
@@ -137,7 +143,7 @@ Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
   if (!told) co_return told;
   const Result<void> cut = co_await segment->writer.truncate(segment->size_bytes);
   if (!cut) co_return cut;
-  segment->prepared_bytes = 0;
+  segment->prepared_bytes = segment->zeroed_bytes = segment->old_bytes = 0;
   co_return co_await segment->writer.sync_data();
 }
 
@@ -175,12 +181,17 @@ Manifest LogImpl::describe(bool clean) const {
       continue;
     }
     if (describe_swap(segment, manifest)) continue;
+    // One that has no file yet is not named where another stays: begin_segment() will.
+    const bool has_file =
+        segment->prepared_bytes > 0 || segment->written_bytes() > 0 || segment->is_empty_file;
+    if (!has_file && !clean && i > leaving_) break;
     // A rolled segment whose bytes are not all written is still the last one for recovery.
     const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
     if (!complete && !clean) {
       manifest.segments.push_back({.base_offset = base,
                                    .created_ms = segment->created_ms,
-                                   .prepared = segment->prepared_bytes > 0});
+                                   .prepared = segment->prepared_bytes > 0,
+                                   .recycled = segment->old_bytes > 0});
       break;
     }
     manifest.segments.push_back(describe_sealed(*segment));
@@ -326,6 +337,7 @@ Task<Result<void>> LogImpl::write_pending_files() {
 
 /// An idle log holds no buffer, no descriptor and no timer. What comes next reopens the file.
 void LogImpl::give_back_memory() {
+  drop_spare();
   for (const SegmentPtr& segment : segments_) {
     remember_tail(*segment);
     segment->forget_memory();
@@ -418,6 +430,7 @@ Task<Result<void>> LogImpl::close() {
   while (housekeeping_) co_await housekeeper_gone_.wait();
   const Result<void> flushed = co_await committer_.flush();
   co_await committer_.drain();
+  drop_spare();
   closing_.set();
   co_await background_.close();
   Result<void> outcome = flushed;

@@ -1,6 +1,6 @@
 // engine/log/log_impl.h: the log. Parts of the class live in log_append.cc (place, roll, wait),
 // log_files.cc (what is written beside the records), log_read.cc, log_read_disk.cc, log_time.cc,
-// log_transactions.cc, log_retention.cc and recovery.cc (open).
+// log_transactions.cc, log_retention.cc, log_spare.cc and recovery.cc (open).
 //
 // Segments are shared with reads and background work under way, so that dropping one never takes
 // its bytes from under them. Every method that suspends holds a pass of `gate_`; close() closes it.
@@ -111,6 +111,7 @@ class LogImpl final : public Log, private CommitHost {
   void on_written(Segment& segment, Offset acknowledged) override;
   void on_failure(Error error) override;
   bool relaxed() const override { return config_.durability == Durability::relaxed; }
+  void give_back_space() override { drop_spare(); }
 
   // log_files.cc
   Task<Result<void>> prepare_first(SegmentPtr segment);
@@ -213,11 +214,20 @@ class LogImpl final : public Log, private CommitHost {
 
   // log_retention.cc
   Task<Result<void>> move_start(Offset start, std::size_t count);
-  Task<Result<void>> remove_files(std::vector<SegmentPtr> gone);
+  Task<Result<void>> remove_files(std::vector<SegmentPtr> gone, bool diverged);
   Task<void> unlink_later(std::vector<SegmentPtr> gone, std::vector<std::string> paths,
                           std::int64_t delay_ms);
   Task<Result<SegmentPtr>> cut_copy(SegmentPtr segment, Offset offset);
   Task<Result<void>> cut_file(SegmentPtr segment);
+
+  // log_spare.cc
+  bool may_reuse(const Segment& segment) const;
+  void keep_spare(std::vector<SegmentPtr>& gone, std::vector<std::string>& paths);
+  void drop_spare();
+  void unlink_spare(SegmentPtr spare);
+  Task<Result<bool>> reuse_spare(SegmentPtr segment);
+  Task<Result<io::File>> clear_spare(std::string path, std::uint64_t usable_bytes,
+                                     Offset base_offset);
 
   void warn(std::string line) const;
   void find(std::string finding);  // a finding of recovery: reported and logged
@@ -266,6 +276,7 @@ class LogImpl final : public Log, private CommitHost {
   Offset snapshot_offset_{-1};         // of the newest snapshot that is not of a roll
   Offset draft_offset_{-1};            // of one behind it that was not synced
   std::uint64_t drafted_bytes_ = 0;    // its length
+  SegmentPtr spare_;                   // dropped; its file is kept for the next segment
   std::optional<Offset> first_dirty_;  // as compaction left it
   std::optional<Error> uncleanable_;   // why compaction is not tried again
   bool compacting_ = false;

@@ -168,6 +168,7 @@ Task<Result<LogImpl::DiskRead>> LogImpl::read_disk(SegmentPtr segment, Offset fr
 /// had nothing for it, or null; whoever was expected at `from` goes through the segment.
 void LogImpl::follow_reader(const SegmentPtr& segment, std::shared_ptr<ReadStream> stream,
                             Offset from, Offset to, Offset below, ReadLimits limits) {
+  if (segment->deleted) return;  // a stream's cursor would keep it
   if (stream && stream->next == from) {
     stream->restart(to);
     read_on(segment, std::move(stream), below, limits);

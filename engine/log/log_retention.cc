@@ -88,17 +88,18 @@ Task<Result<void>> LogImpl::move_start(Offset start, std::size_t count) {
   if (epochs_.truncate_prefix(start_)) epochs_dirty_ = true;
   moved_.notify();
   if (gone.empty()) co_return Result<void>{};
-  co_return co_await remove_files(std::move(gone));
+  co_return co_await remove_files(std::move(gone), false);
 }
 
 /// Renames the files of `gone`, which the manifest names as dropped, and sees to it that they are
-/// unlinked.
-Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone) {
+/// unlinked, or used again; not so those of a diverged end.
+Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone, bool diverged) {
   // A segment that is being sealed still writes to its files by name.
   while (sealing_ > 0) co_await sealed_.wait();
   std::vector<std::string> paths;
   for (const SegmentPtr& segment : gone) {
     segment->deleted = true;
+    segment->streams.clear();  // their cursors hold the segment
     for (const std::string_view ending : kSegmentEndings) {
       std::string path = segment->path(ending);
       if (ending == ".snapshot" && segment->base_offset >= start_) continue;
@@ -111,6 +112,7 @@ Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone) {
   const Result<void> synced = co_await io::sync_dir(shard_, dir_);
   if (!synced) co_return synced;
   for (const SegmentPtr& segment : gone) std::erase(dropped_, segment->base_offset);
+  if (!diverged) keep_spare(gone, paths);
   if (background_.enter()) {
     shard_.spawn(unlink_later(std::move(gone), std::move(paths), config_.file_delete_delay_ms));
   }
@@ -176,7 +178,7 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   files_dirty_ = true;
   const Result<void> marked = co_await write_manifest(false);
   if (!marked) co_return marked;
-  const Result<void> deleted = co_await remove_files(std::move(gone));
+  const Result<void> deleted = co_await remove_files(std::move(gone), true);
   if (!deleted) co_return deleted;
   const Result<void> cut = co_await cut_file(*shorter);
   if (!cut) co_return cut;

@@ -15,7 +15,8 @@ constexpr std::uint16_t kFlagCompacted = 2;
 constexpr std::uint32_t kFlagSealed = 1;
 constexpr std::uint32_t kFlagDropped = 2;
 constexpr std::uint32_t kFlagPrepared = 4;
-constexpr std::uint32_t kFlagSwapping = 8;
+constexpr std::uint32_t kFlagRecycled = 8;
+constexpr std::uint32_t kFlagSwapping = 16;
 constexpr std::size_t kHeadBytes = 56;
 constexpr std::size_t kSegmentBytes = 80;
 constexpr std::size_t kEpochBytes = 12;
@@ -61,6 +62,8 @@ void put_segment(std::string& out, const ManifestSegment& segment) {
   put(out, segment.last_chain);
   put(out, std::uint32_t{(segment.sealed ? kFlagSealed : 0) | (segment.dropped ? kFlagDropped : 0) |
                          (segment.prepared ? kFlagPrepared : 0) |
+                         (segment.recycled ? kFlagRecycled : 0) |
+
                          (segment.swapping ? kFlagSwapping : 0)});
   put(out, segment.aborted_count);
   put(out, segment.aborted_crc);
@@ -81,6 +84,7 @@ ManifestSegment take_segment(Cursor& cursor) {
   segment.sealed = flags & kFlagSealed;
   segment.dropped = flags & kFlagDropped;
   segment.prepared = flags & kFlagPrepared;
+  segment.recycled = flags & kFlagRecycled;
   segment.swapping = flags & kFlagSwapping;
   segment.aborted_count = cursor.take<std::uint32_t>();
   segment.aborted_crc = cursor.take<std::uint32_t>();

@@ -13,7 +13,7 @@
 //    48  4   segments                       56  8  created, ms
 //    52  4   epochs                         64  4  last chain value
 //                                           68  4  flags: 1 sealed, 2 dropped, 4 prepared,
-//                                                  8 its files may still end in .swap
+//                                                  8 recycled, 16 its files may still end in .swap
 //                                           72  4  aborted transactions, in .txnindex
 //                                           76  4  CRC-32C of that file
 //   then, for each epoch, 4 epoch and 8 start offset; where compacted, 8 first dirty offset; then 4
@@ -52,6 +52,7 @@ struct ManifestSegment {
   bool sealed = false;
   bool dropped = false;
   bool prepared = false;  // the last one: space was made in its file, so that is not empty
+  bool recycled = false;  // the last one: its file held dropped records of this log
   bool swapping = false;  // its files are complete, and those that end in .swap replace the others
 
   friend bool operator==(const ManifestSegment&, const ManifestSegment&) = default;

@@ -5,6 +5,7 @@
 
 #include "engine/log/log_side_files.h"
 #include "engine/log/partition_metadata.h"
+#include "engine/log/spare_head.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -279,18 +280,20 @@ Task<Result<void>> Recovery::remove_leftovers() {
   co_return Result<void>{};
 }
 
-/// Segment files that the manifest does not name: not loaded, not deleted. Save one of zeros, which
-/// a crash between making a segment and naming it leaves.
+/// Segment files that the manifest does not name: not loaded, not deleted. Save one of zeros, or
+/// one that begins as a dropped file for a new segment: what a crash between making a segment and
+/// naming it leaves.
 Task<Result<void>> Recovery::set_aside_unknown() {
   std::set<Offset> known;
   for (const ManifestSegment& segment : manifest_->segments) known.insert(segment.base_offset);
-  std::vector<std::string> unknown;
+  std::map<Offset, std::string> unknown;
   for (const auto& [base, name] : logs_) {
-    if (!known.contains(base)) unknown.push_back(name);
+    if (!known.contains(base)) unknown[base] = name;
   }
-  for (const std::string& name : unknown) {
+  for (const auto& [base, name] : unknown) {
     const std::string path = log_.dir_ + "/" + name;
-    const Result<bool> empty = co_await is_all_zero(path, names_.at(name));
+    Result<bool> empty = co_await is_unused_spare(path, base);
+    if (empty && !*empty) empty = co_await is_all_zero(path, names_.at(name));
     if (!empty) co_return std::unexpected(empty.error());
     if (*empty) {
       const Result<void> gone = co_await io::unlink(shard_, path);
@@ -311,6 +314,15 @@ Task<Result<void>> Recovery::set_aside(std::string name, std::string_view why) {
   const Result<void> moved = co_await io::rename(shard_, path, path + std::string(kAsideEnding));
   if (!moved) co_return moved;
   co_return co_await io::sync_dir(shard_, log_.dir_);
+}
+
+Task<Result<bool>> Recovery::is_unused_spare(std::string path, Offset base_offset) {
+  Result<io::File> file = co_await io::File::open(shard_, std::move(path), {});
+  if (!file) co_return std::unexpected(file.error());
+  io::AlignedBuffer block(io::kBlockBytes);
+  const Result<std::size_t> read = co_await file->read_at(0, block.bytes());
+  if (!read) co_return std::unexpected(read.error());
+  co_return is_spare_head(Bytes(block.data(), *read), log_.identity_, base_offset);
 }
 
 Task<Result<bool>> Recovery::is_all_zero(std::string path, std::uint64_t size_bytes) {

@@ -49,6 +49,7 @@ class Recovery {
   Task<Result<void>> settle_swaps();
   Task<Result<void>> set_aside_unknown();
   Task<Result<void>> set_aside(std::string name, std::string_view why);
+  Task<Result<bool>> is_unused_spare(std::string path, Offset base_offset);
   Task<Result<bool>> is_all_zero(std::string path, std::uint64_t size_bytes);
 
   // recovery_segments.cc: from files to segments

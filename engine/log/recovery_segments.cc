@@ -65,6 +65,7 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
                      " is missing: ", range_text(segment->damaged.back()), " are withheld"));
     co_return Result<void>{};
   }
+  segment->is_empty_file = listed.size_bytes == 0;
   const std::uint64_t file_bytes = size_of(segment, ".log");
   if (file_bytes < listed.size_bytes) {
     log_.find(concat("segment ", listed.base_offset.value(), " is cut short: ", file_bytes, " of ",

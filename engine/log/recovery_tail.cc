@@ -58,6 +58,7 @@ Task<Result<void>> Recovery::recover_last(SegmentPtr segment, ScanRules rules) {
   segment->entries_uncut =
       size_of(segment, ".integrity") != segment->entries_in_file * kIntegrityEntryBytes;
   rules.frontier = std::max(rules.frontier, frontier_in_entries_);
+  segment->uncut_recycled = manifest_ && manifest_->segments.back().recycled;
   const bool adopting = rules.transactions != nullptr;
   const bool proven = !adopting && !last_damaged_ && rules.frontier <= segment->next_offset;
   if (proven && file_bytes == 0) co_return Result<void>{};
@@ -133,6 +134,12 @@ Task<Result<void>> Recovery::take_end(SegmentPtr segment, io::File& file, Segmen
   const bool can_wait = manifest_ && !manifest_->clean && scan.damaged().empty() &&
                         (stop == ScanStop::zeros || stop == ScanStop::end_of_file);
   if (file_bytes > segment->size_bytes) segment->uncut_bytes = file_bytes;
+  if (!can_wait && !segment->uncut_recycled && segment->size_bytes == 0) {
+    const Result<bool> spare =
+        co_await is_unused_spare(segment->path(".log"), segment->base_offset);
+    if (!spare) co_return std::unexpected(spare.error());
+    segment->uncut_recycled = *spare;
+  }
   if (can_wait) {
     segment->entries_uncut = true;
   } else {
@@ -160,8 +167,11 @@ Task<Result<void>> Recovery::note_tail(SegmentPtr segment, LogScanner& scanner) 
 Task<Result<void>> LogImpl::cut_behind(SegmentPtr segment, io::File& file,
                                        std::uint64_t kept_bytes) {
   if (segment->uncut_bytes == 0) co_return Result<void>{};
-  const Result<std::uint64_t> lost = co_await count_behind(
-      file, segment->written_bytes(), segment->uncut_bytes, kZerosBehindBytesMax);
+  Result<std::uint64_t> lost = 0;
+  if (!segment->uncut_recycled) {
+    lost = co_await count_behind(file, segment->written_bytes(), segment->uncut_bytes,
+                                 kZerosBehindBytesMax);
+  }
   if (!lost) co_return std::unexpected(lost.error());
   if (*lost > 0) {
     report_.bytes_cut += *lost;
@@ -173,6 +183,7 @@ Task<Result<void>> LogImpl::cut_behind(SegmentPtr segment, io::File& file,
     if (!cut) co_return cut;
   }
   segment->uncut_bytes = 0;
+  segment->uncut_recycled = false;
   co_return Result<void>{};
 }
 

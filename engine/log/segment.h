@@ -76,6 +76,8 @@ struct Segment {
   void forget_memory();
   void close_reader();
   std::uint64_t written_bytes() const { return recent.written_bytes; }
+  /// Where true, commits follow the rule for recycled files (committer.h).
+  bool has_old_bytes() const { return zeroed_bytes < old_bytes; }
 
   LogContext& context;
   const std::string dir;
@@ -89,8 +91,9 @@ struct Segment {
   Offset max_timestamp_offset;                     // last offset of the batch that has it
   std::int64_t first_timestamp_ms = kNoTimestamp;  // max timestamp of the first batch
   std::int64_t created_ms = 0;
-  bool sealed = false;   // takes no more appends
-  bool deleted = false;  // its files are renamed; readers under way may finish
+  bool sealed = false;         // takes no more appends
+  bool is_empty_file = false;  // compaction left nothing of it but its place
+  bool deleted = false;        // its files are renamed; readers under way may finish
   std::vector<DamagedRange> damaged;
 
   // Integrity entries. `entries` are those not in the file yet; the first `chained` of them are of
@@ -117,11 +120,15 @@ struct Segment {
   std::uint64_t capacity_bytes = 0;  // segment.bytes when it was made
   std::uint64_t submitted_bytes = 0;
   std::uint64_t synced_bytes = 0;
-  std::uint64_t prepared_bytes = 0;  // the file is that long, and on stable storage as zeros
-  std::uint32_t tail_crc = 0;        // of the bytes of the last block, where they are not in memory
-  bool begun = false;                // named by the manifest, open and prepared
+  std::uint64_t prepared_bytes = 0;  // the file is durably that long; zeros behind the records
+  std::uint64_t zeroed_bytes = 0;    // of that, blocks that were written; the rest is reserved only
+  // A recycled file: what lies in [zeroed, old) are bytes of a dropped segment of this log.
+  std::uint64_t old_bytes = 0;
+  std::uint32_t tail_crc = 0;  // of the bytes of the last block, where they are not in memory
+  bool begun = false;          // named by the manifest, open and prepared
   // As recovery found them: cut before the first write, see LogImpl::begin_segment().
   std::uint64_t uncut_bytes = 0;  // the file's length, where something lies behind the records
+  bool uncut_recycled = false;    // the file is a recycled one: nothing can be said of that
   bool entries_uncut = false;     // the same of the integrity file
 
   // Reading.

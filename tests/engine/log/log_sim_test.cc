@@ -31,6 +31,12 @@ LogConfig small_segments() {
   return config;
 }
 
+/// Sizes of what is appended.
+struct Load {
+  std::size_t usual_bytes = 400;
+  std::size_t large_bytes = 9'000;  // each seventh
+};
+
 LogLimits quick_limits() {
   LogLimits limits;
   limits.disk_reserve_bytes = 1 << 20;
@@ -60,9 +66,11 @@ Task<Result<Opened>> open_log(io::Shard& shard, LogConfig config, OpenHints hint
   co_return std::move(opened);
 }
 
-Task<void> write_some(Log& log, io::Shard& shard, History& history, int count, std::size_t& live) {
+Task<void> write_some(Log& log, io::Shard& shard, History& history, int count, std::size_t& live,
+                      Load load) {
   for (int i = 0; i < count; ++i) {
-    const std::size_t size = shard.rng().next() % (i % 7 == 0 ? 9'000 : 400);
+    const std::size_t size =
+        shard.rng().next() % (i % 7 == 0 ? load.large_bytes : load.usual_bytes);
     std::vector<std::byte> batch =
         make_batch(std::string(size, static_cast<char>('a' + i % 26)), 1 + i % 3, 1'000 + i);
     const std::int64_t base = log.log_end_offset().value();
@@ -83,12 +91,12 @@ Task<void> write_some(Log& log, io::Shard& shard, History& history, int count, s
 
 /// Opens, lets `writers` write, and closes; ends early where the process dies.
 Task<bool> serve(io::Shard& shard, History& history, LogConfig config, int writers, int batches,
-                 bool close) {
+                 bool close, Load load = {}) {
   Result<Opened> opened = co_await open_log(shard, config);
   if (!opened) co_return false;
   std::size_t live = static_cast<std::size_t>(writers);
   for (int i = 0; i < writers; ++i) {
-    shard.spawn(write_some(*opened->log, shard, history, batches, live));
+    shard.spawn(write_some(*opened->log, shard, history, batches, live, load));
   }
   while (live > 0) co_await shard.sleep_for_ms(1);
   const Result<void> closed = close ? co_await opened->log->close() : co_await opened->log->flush();
@@ -146,11 +154,21 @@ Task<bool> check(io::Shard& shard, History& history, LogConfig config, bool may_
   co_return sound&& end >= history.acknowledged_end;
 }
 
-class CrashTest : public testing::TestWithParam<Durability> {};
+struct CrashCase {
+  std::string name;
+  Durability durability = Durability::durable;
+  std::uint64_t segment_bytes = 20'000;
+  Load load;
+  std::int64_t round_ns_max = 60 * kMillisecond;
+  std::uint64_t seeds = 60;
+};
+
+class CrashTest : public testing::TestWithParam<CrashCase> {};
 
 TEST_P(CrashTest, EveryAcknowledgedBatchOutlivesKillsAndPowerCuts) {
+  const CrashCase& given = GetParam();
   const char* const asked = std::getenv("KEELSON_TEST_SEEDS");
-  const std::uint64_t seeds = asked ? std::strtoull(asked, nullptr, 10) : 60;
+  const std::uint64_t seeds = asked ? std::strtoull(asked, nullptr, 10) : given.seeds;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     io::SimWorld world(seed);
@@ -160,13 +178,16 @@ TEST_P(CrashTest, EveryAcknowledgedBatchOutlivesKillsAndPowerCuts) {
     node.faults().short_read_ppm = 50'000;
     History history;
     LogConfig config = small_segments();
-    config.durability = GetParam();
+    config.segment_bytes = given.segment_bytes;
+    config.durability = given.durability;
     for (int round = 0; round < 4; ++round) {
-      node.shard().spawn([](io::Shard& shard, History& told, LogConfig with) -> Task<void> {
-        co_await serve(shard, told, with, 4, 1'000'000, true);
-      }(node.shard(), history, config));
-      world.run_for(static_cast<std::int64_t>(world.rng().next() % (60 * kMillisecond)));
-      if (GetParam() == Durability::durable && world.rng().next() % 2 == 0) {
+      node.shard().spawn(
+          [](io::Shard& shard, History& told, LogConfig with, Load load) -> Task<void> {
+            co_await serve(shard, told, with, 4, 1'000'000, true, load);
+          }(node.shard(), history, config, given.load));
+      world.run_for(static_cast<std::int64_t>(world.rng().next() %
+                                              static_cast<std::uint64_t>(given.round_ns_max)));
+      if (given.durability == Durability::durable && world.rng().next() % 2 == 0) {
         world.power_cut(node);
       } else {
         world.kill_node(node);
@@ -178,11 +199,32 @@ TEST_P(CrashTest, EveryAcknowledgedBatchOutlivesKillsAndPowerCuts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Durabilities, CrashTest,
-                         testing::Values(Durability::durable, Durability::relaxed),
-                         [](const auto& parameter) {
-                           return parameter.param == Durability::durable ? "durable" : "relaxed";
-                         });
+// Large ones come in commits that go to reserved space, and in turns with small ones, for which
+// zeros are written there.
+constexpr Load kBulk{.usual_bytes = 300'000, .large_bytes = 600'000};
+constexpr Load kMixed{.usual_bytes = 300, .large_bytes = 3'000'000};
+
+INSTANTIATE_TEST_SUITE_P(Loads, CrashTest,
+                         testing::Values(CrashCase{.name = "durable"},
+                                         CrashCase{.name = "relaxed",
+                                                   .durability = Durability::relaxed},
+                                         CrashCase{.name = "bulk",
+                                                   .segment_bytes = 20'000'000,
+                                                   .load = kBulk,
+                                                   .round_ns_max = 30 * kMillisecond,
+                                                   .seeds = 10},
+                                         CrashCase{.name = "mixed",
+                                                   .segment_bytes = 20'000'000,
+                                                   .load = kMixed,
+                                                   .round_ns_max = 30 * kMillisecond,
+                                                   .seeds = 10},
+                                         CrashCase{.name = "relaxed_bulk",
+                                                   .durability = Durability::relaxed,
+                                                   .segment_bytes = 20'000'000,
+                                                   .load = kBulk,
+                                                   .round_ns_max = 30 * kMillisecond,
+                                                   .seeds = 5}),
+                         [](const auto& parameter) { return parameter.param.name; });
 
 /// Moves the start on and on, and notes every start that a reader could be told of. `told` and
 /// `moves` outlive the process.
