@@ -8,6 +8,7 @@
 #include "engine/log/manifest.h"
 #include "engine/log/meta_properties.h"
 #include "engine/log/partition_metadata.h"
+#include "engine/log/serving_mark.h"
 
 namespace keelson::engine::log {
 namespace {
@@ -19,6 +20,7 @@ constexpr std::string_view kCleanStopName = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryName = "recovery-point-offset-checkpoint";
 constexpr std::string_view kStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kReplicationName = "replication-offset-checkpoint";
+constexpr std::string_view kCleanerName = "cleaner-offset-checkpoint";
 
 constexpr std::size_t kSmallFileBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kCheckpointBytesMax = std::size_t{64} << 20;
@@ -27,8 +29,6 @@ constexpr std::int64_t kLockRetryMs = 10;
 
 // Our marker carries the broker epoch that Kafka never has, so that it can be told from Kafka's.
 constexpr std::string_view kOurCleanStop = "{\"version\":0,\"brokerEpoch\":-1}";
-constexpr std::string_view kServing = "version=1\nstate=serving\n";
-constexpr std::string_view kStopped = "version=1\nstate=stopped\n";
 
 /// What stands before ".<32 hex digits><ending>", and nothing where `name` is not of that form.
 std::optional<std::string_view> before_digits(std::string_view name, std::string_view ending) {
@@ -88,6 +88,7 @@ class Directory final : public DataDirectory {
   bool other_writer_ = false;
   std::map<std::string, Offset> recovery_points_;
   std::map<std::string, Offset> start_offsets_;
+  std::map<std::string, Offset> first_dirty_;  // as in the file
 };
 
 Task<Result<void>> Directory::start() {
@@ -105,6 +106,9 @@ Task<Result<void>> Directory::start() {
   Result<std::map<std::string, Offset>> starts = co_await read_checkpoint(kStartName);
   if (!starts) co_return std::unexpected(starts.error());
   start_offsets_ = std::move(*starts);
+  Result<std::map<std::string, Offset>> dirty = co_await read_checkpoint(kCleanerName);
+  if (!dirty) co_return std::unexpected(dirty.error());
+  first_dirty_ = std::move(*dirty);
   co_return Result<void>{};
 }
 
@@ -189,12 +193,15 @@ Task<Result<void>> Directory::look_around() {
   } else {
     scan_.origin = anything ? DirectoryOrigin::foreign : DirectoryOrigin::empty;
   }
-  const bool stopped = has_mark_ && **mark == kStopped;
+  const bool stopped = has_mark_ && **mark == kStoppedMark;
+  const Result<std::optional<std::string>> quorum = co_await read_small(kQuorumStateName);
+  if (!quorum) co_return std::unexpected(quorum.error());
+  const bool kafka_ran = has_mark_ && kafka_served_since(**mark, *quorum);
   const bool ours = has_marker_file_ && **stop == kOurCleanStop;
   if (!has_mark_) {
     scan_.clean_stop = has_marker_file_;
   } else {
-    other_writer_ = stopped ? !ours : has_marker_file_ && !ours;
+    other_writer_ = stopped ? !ours : (has_marker_file_ && !ours) || kafka_ran;
     scan_.clean_stop = has_marker_file_ && (!ours || stopped);
     if (other_writer_) warn("Apache Kafka has served this directory since; its files count");
   }
@@ -247,15 +254,17 @@ Task<Result<void>> Directory::claim(DirectoryIdentity identity) {
   }
   if (has_mark_) co_return Result<void>{};
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStopped));
+      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
   if (marked) has_mark_ = true;
   co_return marked;
 }
 
 /// First "serving", then the marker goes: a crash between the two counts as unclean.
 Task<Result<void>> Directory::begin_serving() {
+  const Result<std::optional<std::string>> quorum = co_await read_small(kQuorumStateName);
+  if (!quorum) co_return std::unexpected(quorum.error());
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kServing));
+      co_await io::replace_file(shard_, path_of(kMarkName), serving_mark(*quorum));
   if (!marked) co_return marked;
   const Result<void> gone = co_await io::unlink(shard_, path_of(kCleanStopName));
   if (!gone && gone.error().code != Errc::not_found) co_return gone;
@@ -291,6 +300,9 @@ OpenHints Directory::hints_for(std::string_view log_name) const {
   }
   if (const auto found = start_offsets_.find(name); found != start_offsets_.end()) {
     hints.log_start_offset = found->second;
+  }
+  if (const auto found = first_dirty_.find(name); found != first_dirty_.end()) {
+    hints.first_dirty = found->second;
   }
   return hints;
 }
@@ -354,23 +366,29 @@ Task<Result<void>> Directory::write_checkpoints(
   std::map<std::string, Offset> recovery;
   std::map<std::string, Offset> starts;
   std::map<std::string, Offset> replication;
+  std::map<std::string, Offset> dirty;
   for (const auto& [name, checkpoint] : by_log_name) {
     recovery[name] = checkpoint.recovery_point;
     if (!checkpoint.start_is_segment_base) starts[name] = checkpoint.log_start_offset;
     replication[name] = checkpoint.high_watermark;
+    if (checkpoint.first_dirty) dirty[name] = *checkpoint.first_dirty;
   }
   const Result<void> first = co_await write_checkpoint(kRecoveryName, std::move(recovery));
   if (!first) co_return first;
   const Result<void> second = co_await write_checkpoint(kStartName, std::move(starts));
   if (!second) co_return second;
-  co_return co_await write_checkpoint(kReplicationName, std::move(replication));
+  const Result<void> third = co_await write_checkpoint(kReplicationName, std::move(replication));
+  if (!third || dirty == first_dirty_) co_return third;
+  const Result<void> fourth = co_await write_checkpoint(kCleanerName, dirty);
+  if (fourth) first_dirty_ = std::move(dirty);
+  co_return fourth;
 }
 
 Task<Result<void>> Directory::finish(const std::map<std::string, Checkpoint>& by_log_name) {
   const Result<void> written = co_await write_checkpoints(by_log_name);
   if (!written) co_return written;
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStopped));
+      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
   if (!marked) co_return marked;
   co_return co_await io::replace_file(shard_, path_of(kCleanStopName), std::string(kOurCleanStop));
 }

@@ -89,8 +89,10 @@ class DataDirectory {
     Offset log_start_offset;
     Offset high_watermark;
     bool start_is_segment_base = true;  // then log-start-offset-checkpoint leaves it out, as Kafka
+    std::optional<Offset> first_dirty = std::nullopt;  // of a log that was compacted
   };
-  /// Replaces recovery-point-offset-, log-start-offset- and replication-offset-checkpoint.
+  /// Replaces recovery-point-offset-, log-start-offset- and replication-offset-checkpoint, and,
+  /// where it changed, cleaner-offset-checkpoint.
   [[nodiscard]] virtual Task<Result<void>> write_checkpoints(
       const std::map<std::string, Checkpoint>& by_log_name) = 0;
   /// After every log was closed cleanly: checkpoints, then .kafka_cleanshutdown, synced.

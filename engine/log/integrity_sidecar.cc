@@ -49,7 +49,7 @@ IntegrityEntry make_integrity_entry(Bytes batch, const BatchHeader& header, Offs
   entry.has_producer = header.has_producer();
   entry.transactional = header.is_transactional() && header.has_producer();
   entry.relative_last_offset = static_cast<std::uint32_t>(header.last_offset() - segment_base);
-  entry.max_timestamp_ms = header.max_timestamp;
+  entry.max_timestamp_ms = header.records_timestamp_max();
   entry.header_crc = integrity_crc(batch);
   return entry;
 }

@@ -22,6 +22,10 @@
 
 namespace keelson::engine::log {
 
+class Pace;
+struct CompactionOptions;
+struct CompactionReport;
+struct CompactionState;
 class LogContext;  // what the logs of a shard share: caches, budgets, descriptors (log_context.h)
 
 /// Who a log is, for ever. Bound into its integrity entries: a batch of another log never passes.
@@ -41,6 +45,7 @@ struct OpenHints {
   /// that were known and are gone are `corrupt`.
   std::optional<Offset> recovery_point;
   std::optional<Offset> log_start_offset;  // from log-start-offset-checkpoint
+  std::optional<Offset> first_dirty;       // from cleaner-offset-checkpoint
 };
 
 /// What recovery found and did; for the log line, the tools and the tests.
@@ -181,6 +186,21 @@ class Log {
   /// Drops segments by retention.ms, retention.bytes and the log start, as Kafka 4.3 does.
   /// How many segments went.
   [[nodiscard]] virtual Task<Result<std::size_t>> apply_retention() = 0;
+  /// How the log stands for compaction (engine/log/compaction.h), looking only below `below`.
+  virtual CompactionState compaction_state(Offset below) const = 0;
+  /// Compacts what may be compacted now, whether it is due or not, in slices of `pace`, which
+  /// outlives the call and is used by one at a time. Appends, reads and everything else go on.
+  ///
+  /// Errors: cancelled: the pace was stopped, the policy changed, or a segment was dropped or cut
+  /// meanwhile; no_space; closed: try again later, nothing is lost. Others are final until the log
+  /// is opened again: io, corrupt and quarantined (damage; the log is kept as it is), overloaded
+  /// (not one batch's keys fit the map), record_list_too_large.
+  [[nodiscard]] virtual Task<Result<CompactionReport>> compact(Pace& pace,
+                                                               CompactionOptions options) = 0;
+  /// Below, no key has two records. The log start where the log was never compacted.
+  virtual Offset first_dirty() const = 0;
+  /// The same, for cleaner-offset-checkpoint; nothing where the log was never compacted.
+  virtual std::optional<Offset> compacted_to() const = 0;
   /// Drops everything from `offset` on. For a follower that diverged.
   [[nodiscard]] virtual Task<Result<void>> truncate_suffix(Offset offset) = 0;
 

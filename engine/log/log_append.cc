@@ -44,7 +44,8 @@ LogImpl::LogImpl(LogContext& context, std::string dir, LogIdentity identity, Log
       sealed_(context.shard()),
       closing_(context.shard()),
       housekeeper_wake_(context.shard()),
-      housekeeper_gone_(context.shard()) {}
+      housekeeper_gone_(context.shard()),
+      names_(context.shard()) {}
 
 LogImpl::~LogImpl() {
   assert(first_waiter_ == nullptr);
@@ -171,7 +172,10 @@ bool LogImpl::must_roll(const BatchHeader& header, std::size_t size_bytes,
   const bool has_time = active.first_timestamp_ms >= 0;
   const std::int64_t waited_ms =
       has_time ? header.max_timestamp - active.first_timestamp_ms : now_ms - active.created_ms;
-  if (waited_ms > config_.segment_ms - roll_jitter_ms_) return true;
+  const std::int64_t most_ms = config_.cleanup_compact
+                                   ? std::min(config_.segment_ms, config_.max_compaction_lag_ms)
+                                   : config_.segment_ms;
+  if (waited_ms > most_ms - roll_jitter_ms_) return true;
   return active.index->entry_count() >= config_.segment_index_bytes / 8 ||
          active.index->time_entry_count() + 1 >= config_.segment_index_bytes / 12;
 }
@@ -186,6 +190,7 @@ void LogImpl::roll(Offset base_offset) {
   SegmentPtr fresh = make_segment(base_offset);
   segments_.push_back(fresh);
   committer_.follow(std::move(fresh));
+  tell_cleaner();
 }
 
 LogImpl::SegmentPtr LogImpl::make_segment(Offset base_offset) {

@@ -30,6 +30,10 @@ struct LogConfig {
   std::uint32_t max_message_bytes = 1'048'588;                // max.message.bytes, whole batch
   bool cleanup_delete = true;                                 // cleanup.policy has delete
   bool cleanup_compact = false;                               // cleanup.policy has compact
+  double min_cleanable_dirty_ratio = 0.5;                     // min.cleanable.dirty.ratio
+  std::int64_t min_compaction_lag_ms = 0;                     // min.compaction.lag.ms
+  std::int64_t max_compaction_lag_ms = kForever;              // max.compaction.lag.ms
+  std::int64_t delete_retention_ms = 86'400'000;              // delete.retention.ms
   TimestampType timestamp_type = TimestampType::create_time;  // message.timestamp.type
   std::int64_t timestamp_before_max_ms = kForever;            // message.timestamp.before.max.ms
   std::int64_t timestamp_after_max_ms = 3'600'000;            // message.timestamp.after.max.ms

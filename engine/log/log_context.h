@@ -14,6 +14,19 @@
 
 namespace keelson::engine::log {
 
+class Log;
+
+/// Told by logs that compaction may have work (engine/log/cleaner.h). On the shard's thread.
+class CompactionListener {
+ public:
+  virtual void may_be_due(Log& log) = 0;
+  /// The log is being closed; not told of it again.
+  virtual void gone(Log& log) = 0;
+
+ protected:
+  ~CompactionListener() = default;
+};
+
 /// Bounds for all logs of a shard together. Bytes unless the name says otherwise.
 struct LogLimits {
   std::uint64_t cache_bytes = std::uint64_t{64} << 20;    // recent chunks kept for reading
@@ -66,6 +79,8 @@ class LogContext {
   /// Sealed segments' files that are open now, all logs together.
   std::uint32_t open_files = 0;
 
+  /// Null where nothing compacts. Outlives the logs.
+  CompactionListener* compaction = nullptr;
   /// Closing a log leaves its files as a crash would: nothing was written, and time is short.
   bool leave_files = false;
 

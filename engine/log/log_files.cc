@@ -147,6 +147,21 @@ Task<Result<void>> LogImpl::cut_prepared(SegmentPtr segment) {
   co_return co_await segment->writer.sync_data();
 }
 
+ManifestSegment LogImpl::describe_sealed(const Segment& segment) {
+  return {.base_offset = segment.base_offset,
+          .next_offset = segment.next_offset,
+          .size_bytes = segment.size_bytes,
+          .batch_count = segment.batch_count,
+          .max_timestamp_ms = segment.max_timestamp_ms,
+          .max_timestamp_offset = segment.max_timestamp_offset,
+          .first_timestamp_ms = segment.first_timestamp_ms,
+          .created_ms = segment.created_ms,
+          .last_chain = segment.chain,
+          .aborted_count = static_cast<std::uint32_t>(segment.aborted.count()),
+          .aborted_crc = segment.aborted.whole_crc(),
+          .sealed = segment.sealed};
+}
+
 Manifest LogImpl::describe(bool clean) const {
   Manifest manifest;
   manifest.identity = identity_;
@@ -154,6 +169,7 @@ Manifest LogImpl::describe(bool clean) const {
   manifest.log_start_offset = std::max(start_, coming_start_);
   manifest.recovery_point = recovery_point_from(leaving_);
   manifest.epochs = epochs_.entries();
+  manifest.first_dirty = first_dirty_;
   for (const Offset base : dropped_) {
     manifest.segments.push_back({.base_offset = base, .next_offset = base, .dropped = true});
   }
@@ -164,8 +180,10 @@ Manifest LogImpl::describe(bool clean) const {
       manifest.segments.push_back({.base_offset = base, .next_offset = base, .dropped = true});
       continue;
     }
+    if (describe_swap(segment, manifest)) continue;
     // One that has no file yet is not named where another stays: begin_segment() will.
-    const bool has_file = segment->prepared_bytes > 0 || segment->written_bytes() > 0;
+    const bool has_file =
+        segment->prepared_bytes > 0 || segment->written_bytes() > 0 || segment->is_empty_file;
     if (!has_file && !clean && i > leaving_) break;
     // A rolled segment whose bytes are not all written is still the last one for recovery.
     const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
@@ -176,19 +194,7 @@ Manifest LogImpl::describe(bool clean) const {
                                    .recycled = segment->old_bytes > 0});
       break;
     }
-    manifest.segments.push_back(
-        {.base_offset = base,
-         .next_offset = segment->next_offset,
-         .size_bytes = segment->size_bytes,
-         .batch_count = segment->batch_count,
-         .max_timestamp_ms = segment->max_timestamp_ms,
-         .max_timestamp_offset = segment->max_timestamp_offset,
-         .first_timestamp_ms = segment->first_timestamp_ms,
-         .created_ms = segment->created_ms,
-         .last_chain = segment->chain,
-         .aborted_count = static_cast<std::uint32_t>(segment->aborted.count()),
-         .aborted_crc = segment->aborted.whole_crc(),
-         .sealed = segment->sealed});
+    manifest.segments.push_back(describe_sealed(*segment));
   }
   std::ranges::sort(manifest.segments, {}, &ManifestSegment::base_offset);
   return manifest;
@@ -209,10 +215,13 @@ Offset LogImpl::recovery_point_from(std::size_t first) const {
 Task<Result<void>> LogImpl::write_manifest(bool clean) {
   const FileLock lock = co_await FileLock::take(manifest_lock_);
   const Manifest manifest = describe(clean);
+  const bool swapping = swapping_ != nullptr;
+  swap_in_manifest_ |= swapping;  // until another one is known to be there
   std::string path = dir_ + "/" + std::string(kManifestName);
   const Result<void> written =
       co_await io::replace_file(shard_, std::move(path), encode_manifest(manifest));
   if (!written) co_return written;
+  swap_in_manifest_ = swapping;
   manifest_clean_ = clean;
   manifest_last_base_ = manifest.segments.back().base_offset;
   co_return Result<void>{};
@@ -414,6 +423,7 @@ Task<Result<void>> LogImpl::drop_snapshot(Offset offset) {
 
 Task<Result<void>> LogImpl::close() {
   if (closed_) co_return Result<void>{};
+  if (context_.compaction != nullptr) context_.compaction->gone(*this);
   committer_.stop_waiting_for_space();
   co_await gate_.close();
   housekeeper_wake_.notify();
@@ -489,7 +499,9 @@ Task<Result<void>> LogImpl::close_files() {
   if (!snapshot) co_return snapshot;
   const Result<void> epochs = co_await write_epochs();
   if (!epochs) co_return epochs;
-  co_return co_await write_manifest(true);
+  const Result<void> manifest = co_await write_manifest(true);
+  if (!manifest) co_return manifest;
+  co_return co_await remove_swap_leftover();
 }
 
 }  // namespace keelson::engine::log

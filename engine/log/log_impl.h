@@ -16,10 +16,12 @@
 
 #include "engine/io/sync.h"
 #include "engine/log/committer.h"
+#include "engine/log/compaction.h"
 #include "engine/log/epoch_cache.h"
 #include "engine/log/log.h"
 #include "engine/log/log_context.h"
 #include "engine/log/manifest.h"
+#include "engine/log/name_lock.h"
 #include "engine/log/producer_state.h"
 #include "engine/log/segment.h"
 #include "engine/log/transactions.h"
@@ -65,6 +67,12 @@ class LogImpl final : public Log, private CommitHost {
 
   Task<Result<void>> advance_start(Offset offset) override;
   Task<Result<std::size_t>> apply_retention() override;
+  CompactionState compaction_state(Offset below) const override;
+  Task<Result<CompactionReport>> compact(Pace& pace, CompactionOptions options) override;
+  Offset first_dirty() const override;
+  std::optional<Offset> compacted_to() const override {
+    return first_dirty_ ? std::optional(first_dirty()) : std::nullopt;
+  }
   Task<Result<void>> truncate_suffix(Offset offset) override;
   Task<Result<void>> flush() override;
   Task<Result<void>> checkpoint() override;
@@ -72,12 +80,16 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<void>> remove() override;
 
   const LogConfig& config() const override { return config_; }
-  void set_config(const LogConfig& config) override { config_ = config; }
+  void set_config(const LogConfig& config) override {
+    config_ = config;
+    tell_cleaner();
+  }
   std::uint64_t size_bytes() const override;
   std::size_t segment_count() const override { return segments_.size(); }
   std::vector<ProducerInfo> producers() const override;
 
  private:
+  friend class Compactor;
   friend class Recovery;
   using SegmentPtr = std::shared_ptr<Segment>;
   struct Placed {
@@ -128,6 +140,17 @@ class LogImpl final : public Log, private CommitHost {
   void give_back_memory();
   Task<Result<void>> close_files();
 
+  // log_compaction.cc, compaction_swap.cc
+  struct Swap {
+    std::vector<SegmentPtr> sources;
+    SegmentPtr result;
+  };
+  std::vector<SegmentFacts> segment_facts() const;
+  void tell_cleaner();
+  bool describe_swap(const SegmentPtr& segment, Manifest& manifest) const;
+  static ManifestSegment describe_sealed(const Segment& segment);
+  Task<Result<void>> remove_swap_leftover();
+
   // log_read.cc
   SegmentPtr segment_of(Offset offset) const;
   /// The one after it; null where there is none.
@@ -160,8 +183,9 @@ class LogImpl final : public Log, private CommitHost {
   void quarantine(const SegmentPtr& segment, DamagedRange range, std::string_view why);
 
   // log_transactions.cc
+  Task<Result<std::vector<TransactionIndexEntry>>> collect_aborted(Offset from, Offset to);
   Task<Result<bool>> find_aborted(SegmentPtr segment, Offset from, Offset to,
-                                  std::vector<AbortedTransaction>& found);
+                                  std::vector<TransactionIndexEntry>& found);
   Task<Result<void>> check_aborted(SegmentPtr segment);
   Task<Result<void>> rebuild_aborted(SegmentPtr segment);
   Task<Result<Offset>> open_before(Offset offset, Transactions& transactions);
@@ -249,11 +273,18 @@ class LogImpl final : public Log, private CommitHost {
   bool manifest_clean_ = false;    // as on disk
   Offset manifest_last_base_{-1};  // the last segment that the manifest on disk names
   bool epochs_dirty_ = false;
-  Offset snapshot_offset_{-1};       // of the newest snapshot that is not of a roll
-  Offset draft_offset_{-1};          // of one behind it that was not synced
-  std::uint64_t drafted_bytes_ = 0;  // its length
-  SegmentPtr spare_;                 // dropped; its file is kept for the next segment
-  std::vector<Offset> dropped_;      // base offsets on their way out, still named by the manifest
+  Offset snapshot_offset_{-1};         // of the newest snapshot that is not of a roll
+  Offset draft_offset_{-1};            // of one behind it that was not synced
+  std::uint64_t drafted_bytes_ = 0;    // its length
+  SegmentPtr spare_;                   // dropped; its file is kept for the next segment
+  std::optional<Offset> first_dirty_;  // as compaction left it
+  std::optional<Error> uncleanable_;   // why compaction is not tried again
+  bool compacting_ = false;
+  const Swap* swapping_ = nullptr;          // from before its manifest is written
+  bool swap_in_manifest_ = false;           // the one on disk tells of a swap
+  std::vector<std::string> swap_leftover_;  // files of one that came to nothing
+  NameLock names_;
+  std::vector<Offset> dropped_;  // base offsets on their way out, still named by the manifest
   std::map<Offset, std::string> snapshots_at_roll_;  // producer snapshots not written yet
 };
 

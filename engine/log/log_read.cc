@@ -97,6 +97,9 @@ Task<Result<ReadResult>> LogImpl::read(Offset from, Offset below, ReadLimits lim
       if (may_wait && (is_short || limits.bytes_max < kShortReadBytes)) co_return std::move(result);
       if (is_short) limits.bytes_max = std::min(limits.bytes_max, kShortReadBytes);
     }
+    if (!names_.try_share()) co_await names_.share();
+    const NameLock::Share share(names_);
+    if (segment->deleted && at >= start_) continue;  // compacted meanwhile
     Result<DiskRead> read = co_await read_disk(segment, at, bound, limits);
     if (!read && at < start_) co_return fail(Errc::offset_out_of_range);  // dropped meanwhile
     if (!read && read.error().code == Errc::not_found) co_return fail(Errc::io, ENOENT);

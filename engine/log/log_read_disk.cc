@@ -211,6 +211,8 @@ bool LogImpl::expect(Offset from, Offset below, ReadLimits limits) {
 Task<void> LogImpl::fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream,
                          ReadAheadUse first) {
   const io::Gate::Pass pass(background_);
+  if (!names_.try_share()) co_await names_.share();
+  const NameLock::Share share(names_);
   while (stream->pieces.size() < stream->window && !segment->deleted) {
     const std::uint64_t generation = stream->generation;
     const Offset from = stream->tail;
@@ -250,7 +252,10 @@ Task<void> LogImpl::fill(SegmentPtr segment, std::shared_ptr<ReadStream> stream,
 Task<void> LogImpl::read_piece_of(SegmentPtr segment, std::shared_ptr<ReadStream> stream,
                                   std::shared_ptr<ReadPiece> piece, Offset from) {
   const io::Gate::Pass pass(background_);
-  Result<Slice> batches = co_await read_run(segment, from, piece->run);
+  if (!names_.try_share()) co_await names_.share();
+  const NameLock::Share share(names_);
+  Result<Slice> batches = fail(Errc::not_found);
+  if (!segment->deleted) batches = co_await read_run(segment, from, piece->run);
   const bool wanted = piece->state == ReadPiece::State::reading && !segment->deleted;
   const std::uint64_t bytes = piece->run.end_bytes() - piece->run.start_bytes();
   if (wanted && batches && batches->bytes.size() == bytes) {

@@ -168,6 +168,7 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   committer_.forget();
   committer_.follow(*shorter);
   end_ = durable_ = (*shorter)->next_offset;
+  if (first_dirty_) first_dirty_ = std::min(*first_dirty_, end_);
   if (epochs_.truncate_suffix(end_)) epochs_dirty_ = true;
   snapshots_at_roll_.clear();
   last->writer.close();

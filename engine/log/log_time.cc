@@ -81,6 +81,8 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_time(std::int64_t tim
                                                                 Offset below) {
   if (!gate_.enter()) co_return fail(Errc::closed);
   const io::Gate::Pass pass(gate_);
+  if (!names_.try_share()) co_await names_.share();
+  const NameLock::Share share(names_);
   const std::vector<SegmentPtr> segments(segments_.begin(), segments_.end());
   for (const SegmentPtr& segment : segments) {
     if (segment->base_offset >= below) break;
@@ -124,6 +126,8 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_batch_in(SegmentP
 Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_time(Offset below) {
   if (!gate_.enter()) co_return fail(Errc::closed);
   const io::Gate::Pass pass(gate_);
+  if (!names_.try_share()) co_await names_.share();
+  const NameLock::Share share(names_);
   const std::vector<SegmentPtr> segments(segments_.begin(), segments_.end());
   SegmentPtr best;
   Offset best_last;

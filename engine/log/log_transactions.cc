@@ -62,8 +62,22 @@ Task<Result<std::vector<AbortedTransaction>>> LogImpl::aborted_transactions(Offs
                                                                             Offset to) {
   if (!gate_.enter()) co_return fail(Errc::closed);
   const io::Gate::Pass pass(gate_);
-  std::vector<AbortedTransaction> found;
-  if (from >= to) co_return found;
+  std::vector<AbortedTransaction> list;
+  if (from >= to) co_return list;
+  if (!names_.try_share()) co_await names_.share();
+  const NameLock::Share share(names_);
+  const auto found = co_await collect_aborted(from, to);
+  if (!found) co_return std::unexpected(found.error());
+  list.reserve(found->size());
+  for (const TransactionIndexEntry& entry : *found) {
+    list.push_back({entry.producer_id, entry.first_offset});
+  }
+  co_return std::move(list);
+}
+
+/// Whoever calls sees to it that names stay as they are.
+Task<Result<std::vector<TransactionIndexEntry>>> LogImpl::collect_aborted(Offset from, Offset to) {
+  std::vector<TransactionIndexEntry> found;
   SegmentPtr segment = segment_of(from);
   while (true) {
     if (segment->aborted.count() > 0) {
@@ -80,7 +94,7 @@ Task<Result<std::vector<AbortedTransaction>>> LogImpl::aborted_transactions(Offs
 
 /// Adds those of one segment to `found`; true where no later segment has more.
 Task<Result<bool>> LogImpl::find_aborted(SegmentPtr segment, Offset from, Offset to,
-                                         std::vector<AbortedTransaction>& found) {
+                                         std::vector<TransactionIndexEntry>& found) {
   AbortedIndex& index = segment->aborted;
   const std::size_t before = found.size();
   std::vector<std::byte> buffer;
@@ -93,9 +107,7 @@ Task<Result<bool>> LogImpl::find_aborted(SegmentPtr segment, Offset from, Offset
     found.resize(before);
     bool decided = false;
     const auto take = [&](const TransactionIndexEntry& entry) {
-      if (entry.last_offset >= from && entry.first_offset < to) {
-        found.push_back({entry.producer_id, entry.first_offset});
-      }
+      if (entry.last_offset >= from && entry.first_offset < to) found.push_back(entry);
       decided = entry.last_stable_offset >= to;
     };
     std::size_t number = 0;

@@ -11,13 +11,16 @@ namespace {
 constexpr std::string_view kMagicText = "KEELSONM";
 constexpr std::uint16_t kVersion = 1;
 constexpr std::uint16_t kFlagClean = 1;
+constexpr std::uint16_t kFlagCompacted = 2;
 constexpr std::uint32_t kFlagSealed = 1;
 constexpr std::uint32_t kFlagDropped = 2;
 constexpr std::uint32_t kFlagPrepared = 4;
 constexpr std::uint32_t kFlagRecycled = 8;
+constexpr std::uint32_t kFlagSwapping = 16;
 constexpr std::size_t kHeadBytes = 56;
 constexpr std::size_t kSegmentBytes = 80;
 constexpr std::size_t kEpochBytes = 12;
+constexpr std::size_t kFirstDirtyBytes = 8;
 constexpr std::size_t kCrcBytes = 4;
 
 template <class T>
@@ -59,7 +62,9 @@ void put_segment(std::string& out, const ManifestSegment& segment) {
   put(out, segment.last_chain);
   put(out, std::uint32_t{(segment.sealed ? kFlagSealed : 0) | (segment.dropped ? kFlagDropped : 0) |
                          (segment.prepared ? kFlagPrepared : 0) |
-                         (segment.recycled ? kFlagRecycled : 0)});
+                         (segment.recycled ? kFlagRecycled : 0) |
+
+                         (segment.swapping ? kFlagSwapping : 0)});
   put(out, segment.aborted_count);
   put(out, segment.aborted_crc);
 }
@@ -80,6 +85,7 @@ ManifestSegment take_segment(Cursor& cursor) {
   segment.dropped = flags & kFlagDropped;
   segment.prepared = flags & kFlagPrepared;
   segment.recycled = flags & kFlagRecycled;
+  segment.swapping = flags & kFlagSwapping;
   segment.aborted_count = cursor.take<std::uint32_t>();
   segment.aborted_crc = cursor.take<std::uint32_t>();
   return segment;
@@ -90,7 +96,9 @@ ManifestSegment take_segment(Cursor& cursor) {
 std::string encode_manifest(const Manifest& manifest) {
   std::string out(kMagicText);
   put(out, kVersion);
-  put(out, std::uint16_t{manifest.clean ? kFlagClean : std::uint16_t{0}});
+  const bool compacted = manifest.first_dirty.has_value();
+  put(out, static_cast<std::uint16_t>((manifest.clean ? kFlagClean : 0) |
+                                      (compacted ? kFlagCompacted : 0)));
   put(out, manifest.identity.partition);
   out.append(reinterpret_cast<const char*>(manifest.identity.id.bytes.data()), 16);
   put(out, manifest.log_start_offset.value());
@@ -102,6 +110,7 @@ std::string encode_manifest(const Manifest& manifest) {
     put(out, entry.epoch.value());
     put(out, entry.start_offset.value());
   }
+  if (compacted) put(out, manifest.first_dirty->value());
   put(out, crc32c(std::as_bytes(std::span(out))));
   return out;
 }
@@ -118,14 +127,17 @@ Result<Manifest> decode_manifest(std::string_view content) {
   if (cursor.take<std::uint16_t>() != kVersion) return fail(Errc::unsupported);
 
   Manifest manifest;
-  manifest.clean = cursor.take<std::uint16_t>() & kFlagClean;
+  const auto flags = cursor.take<std::uint16_t>();
+  manifest.clean = flags & kFlagClean;
+  const bool compacted = flags & kFlagCompacted;
   manifest.identity.partition = cursor.take<std::int32_t>();
   cursor.take_bytes(manifest.identity.id.bytes.data(), 16);
   manifest.log_start_offset = Offset{cursor.take<std::int64_t>()};
   manifest.recovery_point = Offset{cursor.take<std::int64_t>()};
   const std::size_t segments = cursor.take<std::uint32_t>();
   const std::size_t epochs = cursor.take<std::uint32_t>();
-  if (body.size() != kHeadBytes + segments * kSegmentBytes + epochs * kEpochBytes) {
+  if (body.size() != kHeadBytes + segments * kSegmentBytes + epochs * kEpochBytes +
+                         (compacted ? kFirstDirtyBytes : 0)) {
     return fail(Errc::corrupt);
   }
   manifest.segments.reserve(segments);
@@ -143,6 +155,7 @@ Result<Manifest> decode_manifest(std::string_view content) {
     const LeaderEpoch epoch{cursor.take<std::int32_t>()};
     manifest.epochs.push_back({epoch, Offset{cursor.take<std::int64_t>()}});
   }
+  if (compacted) manifest.first_dirty = Offset{cursor.take<std::int64_t>()};
   if (manifest.log_start_offset.value() < 0) return fail(Errc::corrupt);
   return manifest;
 }

@@ -61,6 +61,8 @@ struct BatchHeader {
   bool is_transactional() const { return attributes & kAttributeTransactional; }
   bool is_control() const { return attributes & kAttributeControl; }
   bool has_producer() const { return producer_id != kNoProducerId; }
+  /// An emptied batch keeps the time of records that are gone: no record is found by it.
+  std::int64_t records_timestamp_max() const { return record_count > 0 ? max_timestamp : -1; }
   /// Last sequence number; wraps from 2^31-1 to 0.
   std::int32_t last_sequence() const;
 };

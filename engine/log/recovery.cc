@@ -43,6 +43,8 @@ Task<Result<void>> Recovery::run() {
     const Result<void> replaced = co_await finish_replacement();
     if (!replaced) co_return replaced;
   }
+  const Result<void> settled = co_await settle_swaps();
+  if (!settled) co_return settled;
   const Result<void> tidied = co_await remove_leftovers();
   if (!tidied) co_return tidied;
   const Result<void> loaded = co_await (manifest_ ? load_listed() : adopt());
@@ -62,6 +64,9 @@ Task<Result<void>> Recovery::run() {
     start_fresh(log_.start_);
   }
   log_.end_ = log_.durable_ = log_.segments_.back()->next_offset;
+
+  log_.first_dirty_ = manifest_ ? manifest_->first_dirty : hints_.first_dirty;
+  if (log_.first_dirty_) log_.first_dirty_ = log_.first_dirty();
 
   const Result<void> epochs = co_await load_epochs();
   if (!epochs) co_return epochs;
@@ -87,6 +92,7 @@ Task<Result<void>> Recovery::run() {
   }
   log_.files_dirty_ = !trusted_ || changed_;
   log_.committer_.follow(log_.segments_.back());
+  log_.tell_cleaner();
   co_return Result<void>{};
 }
 
@@ -241,9 +247,8 @@ Task<Result<void>> Recovery::finish_replacement() {
 /// anything else needs.
 Task<Result<void>> Recovery::remove_leftovers() {
   for (const auto& [name, size_bytes] : names_) {
-    const bool leftover = name.ends_with(".deleted") || name.ends_with(".tmp") ||
-                          name.ends_with(".cleaned") ||
-                          (!manifest_ && name.ends_with("index.swap"));
+    const bool leftover =
+        name.ends_with(".deleted") || name.ends_with(".tmp") || name.ends_with(".cleaned");
     if (!leftover) continue;
     const Result<void> gone = co_await io::unlink(shard_, log_.dir_ + "/" + name);
     if (!gone && gone.error().code != Errc::not_found) co_return gone;

@@ -46,6 +46,7 @@ class Recovery {
   Task<Result<void>> check_identity();
   Task<Result<void>> finish_replacement();
   Task<Result<void>> remove_leftovers();
+  Task<Result<void>> settle_swaps();
   Task<Result<void>> set_aside_unknown();
   Task<Result<void>> set_aside(std::string name, std::string_view why);
   Task<Result<bool>> is_unused_spare(std::string path, Offset base_offset);

@@ -65,14 +65,23 @@ Task<Result<void>> Recovery::load_sealed(const ManifestSegment& listed) {
                      " is missing: ", range_text(segment->damaged.back()), " are withheld"));
     co_return Result<void>{};
   }
+  segment->is_empty_file = listed.size_bytes == 0;
   const std::uint64_t file_bytes = size_of(segment, ".log");
   if (file_bytes < listed.size_bytes) {
     log_.find(concat("segment ", listed.base_offset.value(), " is cut short: ", file_bytes, " of ",
                      listed.size_bytes, " bytes; what is missing is withheld"));
   } else if (file_bytes > listed.size_bytes) {  // prepared space, not cut before a crash
     Result<io::File> file =
-        co_await io::File::open(shard_, segment->path(".log"), io::OpenFlags{.write = true});
+        co_await open_direct(log_.context_, segment->path(".log"), io::OpenFlags{.write = true});
     if (!file) co_return std::unexpected(file.error());
+    const Result<std::uint64_t> more =
+        co_await count_behind(*file, listed.size_bytes, file_bytes, file_bytes);
+    if (!more) co_return std::unexpected(more.error());
+    if (*more > 0) {  // not ours to cut
+      log_.find(concat("segment ", listed.base_offset.value(), " has ", *more,
+                       " bytes behind its records that Keelson did not write; they are kept"));
+      co_return Result<void>{};
+    }
     const Result<void> cut = co_await file->truncate(listed.size_bytes);
     if (!cut) co_return cut;
   }

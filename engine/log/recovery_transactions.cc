@@ -44,7 +44,8 @@ Task<Result<void>> Recovery::settle_aborted(SegmentPtr segment,
     }
   }
   const Offset first_there = log_.segments_.front()->base_offset;
-  const bool same = told && is_index_of(*told, found, first_there, log_.config_.cleanup_compact);
+  const bool compacted = log_.config_.cleanup_compact || hints_.first_dirty;
+  const bool same = told && is_index_of(*told, found, first_there, compacted);
   if (same && !told->empty()) {
     AbortedIndex& index = segment->aborted;
     for (const TransactionIndexEntry& entry : *told) index.note_bounds(entry);

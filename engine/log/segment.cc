@@ -136,14 +136,15 @@ void Segment::place(Bytes batch, const BatchHeader& header) {
 }
 
 void Segment::note(const BatchHeader& header) {
-  if (batch_count == 0) first_timestamp_ms = header.max_timestamp;
-  if (batch_count == 0 || header.max_timestamp > max_timestamp_ms) {
-    max_timestamp_ms = header.max_timestamp;
+  const std::int64_t timestamp_ms = header.records_timestamp_max();
+  if (batch_count == 0) first_timestamp_ms = timestamp_ms;
+  if (batch_count == 0 || timestamp_ms > max_timestamp_ms) {
+    max_timestamp_ms = timestamp_ms;
     max_timestamp_offset = header.last_offset();
   }
   if (index) {
     index->add({header.base_offset, header.last_offset(), size_bytes,
-                static_cast<std::uint32_t>(header.size_bytes()), header.max_timestamp});
+                static_cast<std::uint32_t>(header.size_bytes()), timestamp_ms});
   }
   ++batch_count;
   size_bytes += header.size_bytes();

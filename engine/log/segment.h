@@ -91,8 +91,9 @@ struct Segment {
   Offset max_timestamp_offset;                     // last offset of the batch that has it
   std::int64_t first_timestamp_ms = kNoTimestamp;  // max timestamp of the first batch
   std::int64_t created_ms = 0;
-  bool sealed = false;   // takes no more appends
-  bool deleted = false;  // its files are renamed; readers under way may finish
+  bool sealed = false;         // takes no more appends
+  bool is_empty_file = false;  // compaction left nothing of it but its place
+  bool deleted = false;        // its files are renamed; readers under way may finish
   std::vector<DamagedRange> damaged;
 
   // Integrity entries. `entries` are those not in the file yet; the first `chained` of them are of

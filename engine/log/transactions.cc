@@ -65,9 +65,14 @@ void Transactions::end(Offset first_offset, Offset last_offset) {
 
 std::optional<Offset> Transactions::first_unstable(Offset high_watermark) {
   while (!ended_.empty() && ended_.front().last_offset < high_watermark) ended_.pop_front();
+  return first_unstable_at(high_watermark);
+}
+
+std::optional<Offset> Transactions::first_unstable_at(Offset high_watermark) const {
   std::optional<Offset> first;
   if (!starts_.empty()) first = starts_.begin()->first;
   for (const Ended& ended : ended_) {
+    if (ended.last_offset < high_watermark) continue;
     if (!first || ended.first_offset < *first) first = ended.first_offset;
   }
   return first;

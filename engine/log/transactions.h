@@ -39,6 +39,9 @@ class Transactions {
   /// `high_watermark`. Ended ones below it are forgotten: it never goes back.
   std::optional<Offset> first_unstable(Offset high_watermark);
 
+  /// The same, and nothing is forgotten.
+  std::optional<Offset> first_unstable_at(Offset high_watermark) const;
+
   const std::map<ProducerId, Offset>& open() const { return open_; }
 
  private:

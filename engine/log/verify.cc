@@ -11,6 +11,7 @@
 #include "engine/log/manifest.h"
 #include "engine/log/meta_properties.h"
 #include "engine/log/segment.h"
+#include "engine/log/serving_mark.h"
 #include "engine/log/verify_log.h"
 
 namespace keelson::engine::log {
@@ -21,8 +22,6 @@ constexpr std::string_view kMetaName = "meta.properties";
 constexpr std::string_view kMarkName = "keelson.properties";
 constexpr std::string_view kCleanStopName = ".kafka_cleanshutdown";
 constexpr std::string_view kOurCleanStop = "{\"version\":0,\"brokerEpoch\":-1}";
-constexpr std::string_view kServing = "version=1\nstate=serving\n";
-constexpr std::string_view kStopped = "version=1\nstate=stopped\n";
 
 constexpr std::size_t kSmallFileBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kCheckpointBytesMax = std::size_t{64} << 20;
@@ -125,13 +124,16 @@ Task<void> DirectoryVerify::read_state() {
   }
   const std::optional<std::string> mark = co_await read_file(kMarkName, kSmallFileBytesMax);
   const std::optional<std::string> stop = co_await read_file(kCleanStopName, kSmallFileBytesMax);
-  if (mark && *mark != kServing && *mark != kStopped) {
+  if (mark && !mark->starts_with(kServingMark) && *mark != kStoppedMark) {
     find(FindingKind::directory, kMarkName, "is garbled");
   }
   // Who stopped last, and how: the same reasoning as when a broker opens the directory.
   const bool ours = stop && *stop == kOurCleanStop;
-  const bool stopped = mark && *mark == kStopped;
-  other_writer_ = mark && (stopped ? !ours : stop && !ours);
+  const bool stopped = mark && *mark == kStoppedMark;
+  const std::optional<std::string> quorum =
+      co_await read_file(kQuorumStateName, kSmallFileBytesMax);
+  const bool kafka_ran = mark && kafka_served_since(*mark, quorum);
+  other_writer_ = mark && (stopped ? !ours : (stop && !ours) || kafka_ran);
   clean_stop_ = stop && (!mark || !ours || stopped);
   if (!clean_stop_) {
     find(FindingKind::directory, kCleanStopName,

@@ -92,8 +92,14 @@ Task<void> LogVerify::read_manifest() {
     walk_.note(FindingKind::manifest, name,
                "is from before Apache Kafka served this directory; not looked at");
     walk_.identity = manifest->identity;
+  } else if (std::ranges::any_of(manifest->segments, &ManifestSegment::swapping)) {
+    walk_.note(FindingKind::manifest, name,
+               "tells of a compaction that was interrupted at its swap: the next start ends it");
+    walk_.identity = manifest->identity;
+    walk_.facts.compacted = true;
   } else {
     walk_.identity = manifest->identity;
+    if (manifest->first_dirty) walk_.facts.compacted = true;
     walk_.manifest = std::move(*manifest);
   }
 }

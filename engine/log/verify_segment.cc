@@ -101,8 +101,8 @@ Task<void> SegmentVerify::take(io::File& file, ScannedBatch batch) {
   check_offsets(batch, vouched);
   check_index(batch);
   check_times(batch);
-  if (header.max_timestamp > max_timestamp_ms_ || batches_ == 1) {
-    max_timestamp_ms_ = header.max_timestamp;
+  if (header.records_timestamp_max() > max_timestamp_ms_ || batches_ == 1) {
+    max_timestamp_ms_ = header.records_timestamp_max();
     max_timestamp_offset_ = header.last_offset();
   }
   const bool entry_knows = entry && !entry->damaged;

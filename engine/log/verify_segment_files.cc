@@ -120,7 +120,7 @@ bool SegmentVerify::check_entry(const ScannedBatch& batch, const IntegrityEntry&
   const bool same = entry.header_crc == integrity_crc(batch.bytes) &&
                     entry.size_bytes == header.size_bytes() &&
                     base_ + entry.relative_last_offset == header.last_offset() &&
-                    entry.max_timestamp_ms == header.max_timestamp;
+                    entry.max_timestamp_ms == header.records_timestamp_max();
   if (same) return true;
   damaged_ = true;
   walk_.find(FindingKind::integrity, file_,

@@ -30,17 +30,21 @@ constexpr std::size_t kIdentifiesAtOnce = 64;
 }  // namespace
 
 struct SegmentStore::ShardLogs {
-  ShardLogs(Shard& shard, engine::log::LogLimits limits)
-      : context(shard, limits),
+  ShardLogs(Shard& shard, const SegmentStoreConfig& config)
+      : context(shard, config.limits),
+        cleaner(shard, config.cleaner),
         opening(shard, kOpensAtOnce),
         stopping(shard),
-        housekeeping(shard) {}
+        housekeeping(shard) {
+    if (config.compact) context.compaction = &cleaner;
+  }
 
   struct Held {
     std::string name;  // of its directory
     std::unique_ptr<Log> log;
   };
   engine::log::LogContext context;
+  engine::log::Cleaner cleaner;  // idle where logs do not know it
   std::unordered_map<PartitionKey, Held> logs;
   engine::io::Semaphore opening;
   engine::io::Event stopping;
@@ -51,7 +55,7 @@ struct SegmentStore::ShardLogs {
 SegmentStore::SegmentStore(engine::io::ShardGroup& shards, SegmentStoreConfig config)
     : shards_(shards), config_(std::move(config)), checkpoint_lock_(shards.at(0), 1) {
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
-    by_shard_.push_back(std::make_unique<ShardLogs>(shards_.at(i), config_.limits));
+    by_shard_.push_back(std::make_unique<ShardLogs>(shards_.at(i), config_));
   }
 }
 
@@ -235,6 +239,7 @@ Task<ApiResult<void>> SegmentStore::start() {
   struct Work {
     static Task<void> spawn(SegmentStore& self, std::uint32_t index) {
       self.shards_.at(index).spawn(self.run_retention(index));
+      self.shards_.at(index).spawn(self.by_shard_[index]->cleaner.run());
       co_return;
     }
   };
@@ -420,6 +425,21 @@ Task<Result<LogDirInfo>> SegmentStore::dir_info() {
   co_return LogDirInfo{config_.data_dir, space->total_bytes, space->free_bytes};
 }
 
+Task<std::vector<engine::log::CleanerStats>> SegmentStore::compaction_stats() {
+  struct Work {
+    static Task<engine::log::CleanerStats> ask(const ShardLogs& mine) {
+      co_return mine.cleaner.stats();
+    }
+  };
+  std::vector<engine::log::CleanerStats> all;
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto work = [&, i] { return Work::ask(*by_shard_[i]); };
+    const engine::log::CleanerStats stats = co_await call_on(first_shard(), shards_.at(i), work);
+    all.push_back(stats);
+  }
+  co_return all;
+}
+
 // --- housekeeping -------------------------------------------------------------------------------
 
 Task<void> SegmentStore::apply_retention_once(std::uint32_t index) {
@@ -476,8 +496,11 @@ Task<SegmentStore::Checkpoints> SegmentStore::checkpoint_logs(bool write_side_fi
         }
         const Log& log = *entry->second.log;
         found.emplace(entry->second.name,
-                      DataDirectory::Checkpoint{log.recovery_point(), log.log_start_offset(),
-                                                log.durable_offset(), false});
+                      DataDirectory::Checkpoint{.recovery_point = log.recovery_point(),
+                                                .log_start_offset = log.log_start_offset(),
+                                                .high_watermark = log.durable_offset(),
+                                                .start_is_segment_base = false,
+                                                .first_dirty = log.compacted_to()});
       }
       co_return found;
     }
@@ -531,6 +554,7 @@ Task<bool> SegmentStore::close_logs() {
     }
     static Task<bool> close(ShardLogs& mine, Shard& shard) {
       mine.stopping.set();
+      co_await mine.cleaner.stop();
       co_await mine.housekeeping.close();
       bool clean = !mine.unclean;
       Iterator next = mine.logs.begin();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/io/sync.h"
+#include "engine/log/cleaner.h"
 #include "engine/log/data_directory.h"
 #include "engine/log/log_context.h"
 #include "plugins/registry/log_store.h"
@@ -26,6 +27,8 @@ struct SegmentStoreConfig {
   std::int64_t retention_check_ms = 300'000;   // log.retention.check.interval.ms
   std::int64_t first_check_delay_ms = 30'000;  // log.initial.task.delay.ms
   std::int64_t checkpoint_ms = 60'000;         // log.flush.offset.checkpoint.interval.ms
+  bool compact = true;                         // log.cleaner.enable
+  engine::log::CleanerConfig cleaner;          // per shard
   std::function<bool()> stop_asked;            // PluginHost::stop_asked
 };
 
@@ -50,6 +53,9 @@ class SegmentStore final : public LogStore {
   engine::Task<engine::Result<void>> remove_log(engine::io::Shard& owner,
                                                 PartitionKey key) override;
   engine::Task<engine::Result<LogDirInfo>> dir_info() override;
+
+  /// How compaction stands, shard by shard. On the first shard, while the store serves.
+  engine::Task<std::vector<engine::log::CleanerStats>> compaction_stats();
 
  private:
   struct ShardLogs;  // the logs of one shard; its thread only

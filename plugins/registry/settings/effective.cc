@@ -220,6 +220,11 @@ engine::log::LogConfig to_log_config(const SettingLayers& layers) {
   const std::vector<std::string> policy = read_list(topic_text("cleanup.policy", layers));
   config.cleanup_delete = std::ranges::find(policy, "delete") != policy.end();
   config.cleanup_compact = std::ranges::find(policy, "compact") != policy.end();
+  const std::string ratio = topic_text("min.cleanable.dirty.ratio", layers);
+  config.min_cleanable_dirty_ratio = read_float(ratio).value();
+  config.min_compaction_lag_ms = topic_integer("min.compaction.lag.ms", layers);
+  config.max_compaction_lag_ms = topic_integer("max.compaction.lag.ms", layers);
+  config.delete_retention_ms = topic_integer("delete.retention.ms", layers);
   config.timestamp_type = topic_text("message.timestamp.type", layers) == "LogAppendTime"
                               ? TimestampType::log_append_time
                               : TimestampType::create_time;

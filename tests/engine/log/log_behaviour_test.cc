@@ -376,6 +376,75 @@ TEST_F(LogBehaviour, DirectoryKnowsItsOriginAndItsStop) {
   EXPECT_FALSE(parse_log_name("a-7.0123-delete"));
 }
 
+// A Kafka that is killed leaves no marker, but it has changed the state of its own quorum.
+TEST_F(LogBehaviour, DirectoryKnowsThatAKilledKafkaServedIt) {
+  const std::string state = "/data/a/__cluster_metadata-0/quorum-state";
+  for (const bool ran : {false, true, true, false}) {
+    if (ran) node_.disk().put(state, concat("epoch ", node_.disk().content(state).value_or("")));
+    run(
+        [](LogContext& context, LogConfig, bool expected) -> Task<void> {
+          auto opened = co_await DataDirectory::open(context.shard(), "data/a");
+          EXPECT_TRUE(opened.has_value());
+          DataDirectory& directory = **opened;
+          EXPECT_EQ(directory.hints_for("a-0").other_writer, expected);
+          EXPECT_FALSE(directory.scan().clean_stop);
+          const Result<void> claimed = co_await directory.claim({"cluster", 1, "AAAA"});
+          EXPECT_TRUE(claimed.has_value());
+          const Result<void> serving = co_await directory.begin_serving();
+          EXPECT_TRUE(serving.has_value());
+        },
+        ran);
+  }
+}
+
+TEST_F(LogBehaviour, DirectoryRemembersWhatWasCompacted) {
+  run([](LogContext& context, LogConfig) -> Task<void> {
+    for (int round = 0; round < 3; ++round) {
+      auto opened = co_await DataDirectory::open(context.shard(), "data/a");
+      EXPECT_TRUE(opened.has_value());
+      DataDirectory& directory = **opened;
+      EXPECT_EQ(directory.hints_for("a-0").first_dirty,
+                round == 1 ? std::optional(Offset{9}) : std::nullopt);
+      const Result<void> claimed = co_await directory.claim({"cluster", 1, "AAAA"});
+      EXPECT_TRUE(claimed.has_value());
+      DataDirectory::Checkpoint checkpoint{Offset{15}, Offset{2}, Offset{14}};
+      if (round == 0) checkpoint.first_dirty = Offset{9};
+      const Result<void> written = co_await directory.write_checkpoints({{"a-0", checkpoint}});
+      EXPECT_TRUE(written.has_value());
+    }
+  });
+  EXPECT_EQ(node_.disk().content("/data/a/cleaner-offset-checkpoint"), "0\n0\n");
+}
+
+// Prepared zeros go; what somebody else wrote there is not ours to cut.
+TEST_F(LogBehaviour, ForeignBytesBehindASealedSegmentStay) {
+  config_.segment_bytes = 20'000;
+  run([](LogContext& context, LogConfig config) -> Task<void> {
+    const std::unique_ptr<Log> log = co_await open_sound(context, config);
+    for (int i = 0; i < 20; ++i) co_await append_sound(*log, make_batch(std::string(4'000, 'v')));
+    const Result<void> closed = co_await log->close();
+    EXPECT_TRUE(closed.has_value());
+  });
+  const std::string name = concat("/", kDir, "/00000000000000000000.log");
+  const std::string records = *node_.disk().content(name);
+  for (const std::string& more : {std::string(5'000, '\0'), std::string("xyz")}) {
+    node_.disk().put(name, records + more);
+    run(
+        [](LogContext& context, LogConfig config, std::size_t findings) -> Task<void> {
+          Result<std::unique_ptr<Log>> log =
+              co_await Log::open(context, kDir, test::kIdentity, config, {.clean_stop = true});
+          EXPECT_TRUE(log.has_value());
+          EXPECT_EQ((*log)->recovery().findings.size(), findings);
+          const Result<std::vector<std::byte>> all = co_await test::read_all(**log, 10'000);
+          EXPECT_TRUE(all.has_value());
+          const Result<void> closed = co_await (*log)->close();
+          EXPECT_TRUE(closed.has_value());
+        },
+        more == "xyz" ? 1u : 0u);
+    EXPECT_EQ(*node_.disk().content(name), more == "xyz" ? records + more : records);
+  }
+}
+
 // Some file systems have no fallocate: zeros extend the file there.
 TEST_F(LogBehaviour, AppendsWhereSpaceCannotBeReserved) {
   node_.fail_nth(io::OpKind::allocate, 1, EOPNOTSUPP);

@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -11,29 +10,16 @@
 #include "engine/log/data_directory.h"
 #include "engine/log/log.h"
 #include "tests/engine/log/log_fixture.h"
+#include "tests/engine/log/stderr_logger.h"
 
 namespace keelson::engine::log {
 namespace {
 
 using test::make_batch;
 using test::stamped;
+using test::test_logger;
 
 constexpr LeaderEpoch kEpoch{5};
-
-/// The log's lines on stderr, where KEELSON_TEST_LOG is set.
-class StderrLogger final : public Logger {
- public:
-  void write(LogLevel, std::string_view component, std::string_view line) override {
-    if (!on_) return;
-    std::fprintf(stderr, "[%.*s] %.*s\n", static_cast<int>(component.size()), component.data(),
-                 static_cast<int>(line.size()), line.data());
-  }
-  bool enabled(LogLevel) const override { return on_; }
-
- private:
-  const bool on_ = std::getenv("KEELSON_TEST_LOG") != nullptr;
-};
-StderrLogger test_logger;
 
 constexpr std::int64_t kMillisecond = 1'000'000;
 const std::string kDir = "orders-3";

@@ -310,6 +310,10 @@ TEST(ToLogConfig, DefaultsAreTheEnginesDefaults) {
   EXPECT_EQ(built.max_message_bytes, engine.max_message_bytes);
   EXPECT_EQ(built.cleanup_delete, engine.cleanup_delete);
   EXPECT_EQ(built.cleanup_compact, engine.cleanup_compact);
+  EXPECT_EQ(built.min_cleanable_dirty_ratio, engine.min_cleanable_dirty_ratio);
+  EXPECT_EQ(built.min_compaction_lag_ms, engine.min_compaction_lag_ms);
+  EXPECT_EQ(built.max_compaction_lag_ms, engine.max_compaction_lag_ms);
+  EXPECT_EQ(built.delete_retention_ms, engine.delete_retention_ms);
   EXPECT_EQ(built.timestamp_before_max_ms, engine.timestamp_before_max_ms);
   EXPECT_EQ(built.timestamp_after_max_ms, engine.timestamp_after_max_ms);
   EXPECT_EQ(built.keep_producer_codec, engine.keep_producer_codec);
@@ -318,12 +322,19 @@ TEST(ToLogConfig, DefaultsAreTheEnginesDefaults) {
 }
 
 TEST(ToLogConfig, TakesTheTopicsOwn) {
-  const Settings own{{"cleanup.policy", "compact"},     {"compression.type", "zstd"},
-                     {"compression.zstd.level", "7"},   {"message.timestamp.type", "LogAppendTime"},
-                     {"keelson.durability", "relaxed"}, {"retention.bytes", "-7"}};
+  const Settings own{
+      {"cleanup.policy", "compact"},         {"compression.type", "zstd"},
+      {"compression.zstd.level", "7"},       {"message.timestamp.type", "LogAppendTime"},
+      {"keelson.durability", "relaxed"},     {"retention.bytes", "-7"},
+      {"min.cleanable.dirty.ratio", "0.25"}, {"delete.retention.ms", "7"},
+      {"min.compaction.lag.ms", "5"},        {"max.compaction.lag.ms", "6"}};
   const engine::log::LogConfig built = to_log_config({.own = &own});
   EXPECT_TRUE(built.cleanup_compact);
   EXPECT_FALSE(built.cleanup_delete);
+  EXPECT_EQ(built.min_cleanable_dirty_ratio, 0.25);
+  EXPECT_EQ(built.min_compaction_lag_ms, 5);
+  EXPECT_EQ(built.max_compaction_lag_ms, 6);
+  EXPECT_EQ(built.delete_retention_ms, 7);
   EXPECT_FALSE(built.keep_producer_codec);
   EXPECT_EQ(built.codec, engine::log::Codec::zstd);
   EXPECT_EQ(built.codec_level, 7);
