@@ -14,7 +14,7 @@
 // these zeros do is one write, as elsewhere. Any other is a group of whole batches, in two steps:
 // first what lies behind the zeros, and new zeros behind that; when all of it is durable, the
 // blocks before, which close the gap. Until then the walk ends at the zeros
-// (engine/FORMAT.md, "Segment").
+// (engine/FORMAT.md, "Recycled segment").
 #pragma once
 
 #include <cstdint>
@@ -124,6 +124,7 @@ class Committer {
   Task<Result<void>> prepare_step(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
   Task<Result<void>> write_zeros(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
   bool in_bulk() const;
+  static std::uint64_t needed_bytes(const Segment& segment);
   std::uint64_t writable_bytes(const Segment& segment) const;
   Task<void> sync(std::shared_ptr<Segment> segment);
 

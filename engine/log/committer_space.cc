@@ -23,6 +23,12 @@ constexpr std::size_t kZeroWritesAtOnce = 4;
 
 bool Committer::in_bulk() const { return usual_commit_bytes_ >= kBulkBytesMin; }
 
+/// Where the prepared space has to end for what was appended to be written.
+std::uint64_t Committer::needed_bytes(const Segment& segment) {
+  return segment.has_old_bytes() ? fence_end(segment.size_bytes)
+                                 : io::round_up_to_block(segment.size_bytes);
+}
+
 /// Where commits have to end for now.
 std::uint64_t Committer::writable_bytes(const Segment& segment) const {
   return std::min(segment.prepared_bytes, zeroing_from_.value_or(segment.prepared_bytes));
@@ -34,8 +40,7 @@ void Committer::prepare_ahead(const std::shared_ptr<Segment>& segment) {
   if (preparing_ || failure_ || !segment->begun) return;
   const std::uint64_t limit = io::round_up_to_block(segment->capacity_bytes);
   const bool old_bytes = segment->has_old_bytes();
-  const std::uint64_t needed =
-      old_bytes ? fence_end(segment->size_bytes) : io::round_up_to_block(segment->size_bytes);
+  const std::uint64_t needed = needed_bytes(*segment);
   const std::uint64_t there = in_bulk() ? segment->prepared_bytes : segment->zeroed_bytes;
   const std::uint64_t step_max = in_bulk() ? kReserveBytesMax : kStepBytesMax;
   // Over old bytes commits wait while zeros are written there: little at first.
@@ -54,14 +59,14 @@ Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t ta
   while (!failure_ && !prepared && prepared.error().code == Errc::no_space) {
     space_short_ = true;
     // Nothing waits for the space: the next append asks again.
-    if (io::round_up_to_block(segment->size_bytes) <= segment->prepared_bytes) break;
+    if (needed_bytes(*segment) <= segment->prepared_bytes) break;
     if (no_waiting_) {
       preparing_ = false;
       poison(prepared.error());
       co_return;
     }
     co_await context_.shard().sleep_for_ms(kSpaceRetryMs);
-    target_bytes = std::max(target_bytes, io::round_up_to_block(segment->size_bytes));
+    target_bytes = std::max(target_bytes, needed_bytes(*segment));
     prepared = co_await prepare_step(segment, target_bytes);
   }
   preparing_ = false;
@@ -103,12 +108,12 @@ Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
     const Result<io::DiskSpace> space = co_await io::disk_space(context_.shard(), segment->dir);
     if (!space) co_return std::unexpected(space.error());
     const std::uint64_t grows = target_bytes - segment->prepared_bytes;
-    const bool waited_for = io::round_up_to_block(segment->size_bytes) > segment->prepared_bytes;
+    const bool waited_for = needed_bytes(*segment) > segment->prepared_bytes;
     is_short = space->free_bytes < grows + context_.limits().disk_reserve_bytes;
     if (is_short) host_.give_back_space();  // it counts at the next try
     // The reserve is there for what was accepted already; ask it for no more than that.
     if (is_short && !waited_for) co_return fail(Errc::no_space);
-    if (is_short) target_bytes = io::round_up_to_block(segment->size_bytes);
+    if (is_short) target_bytes = needed_bytes(*segment);
     // The size first: a write that extends a file locks all others out of it (ext4, XFS).
     // Where the file system cannot do that, the zeros extend it.
     const Result<void> allocated = co_await segment->writer.allocate(target_bytes);

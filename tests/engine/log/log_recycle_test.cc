@@ -90,9 +90,9 @@ std::size_t dropped_files(const io::SimDisk& disk) {
 }
 
 /// Appends `count` batches, so many that the log rolls more than once.
-Task<void> append_alike(Log& log, int count) {
+Task<void> append_alike(Log& log, int count, std::size_t value_bytes = 50'000) {
   for (int i = 0; i < count; ++i) {
-    std::vector<std::byte> batch = test::alike_batch(50'000);
+    std::vector<std::byte> batch = test::alike_batch(value_bytes);
     const Result<AppendResult> appended = co_await log.append(batch, test::kRecycledEpoch);
     EXPECT_TRUE(appended.has_value());
   }
@@ -103,6 +103,8 @@ Task<void> drop_and_wait(io::Shard& shard, Log& log) {
   EXPECT_TRUE(dropped.has_value() && *dropped > 0);
   co_await shard.sleep_for_ms(10);  // longer than file.delete.delay.ms
 }
+
+constexpr std::size_t kBlockAlignedValueBytes = 65'536 - 72;
 
 const RecycledLoad kPlain{.name = "plain", .value_bytes = {50'000}};
 
@@ -183,6 +185,41 @@ TEST(Recycle, ADivergedEndIsNeverUsedAgain) {
     EXPECT_EQ(dropped_files(machine.disk()), 0u);
     co_await append_alike(log, 4);
     EXPECT_FALSE(test::last_is_recycled(machine.disk()));
+    const Result<void> closed = co_await log.close();
+    EXPECT_TRUE(closed.has_value());
+  }(node.shard(), node));
+}
+
+// A file that ends with its last batch has no room for the zeros behind it. On a short disk they
+// come out of the reserve, for what waits was accepted; and the spare file goes.
+TEST(Recycle, TheLastBatchOfAFileFitsOnAShortDisk) {
+  io::SimWorld world(9);
+  io::SimNode& node = world.start_node("n");
+  world.run_task(node.shard(), [](io::Shard& shard, io::SimNode& machine) -> Task<void> {
+    LogConfig config = test::recycled_config(kPlain);
+    const std::size_t batch_bytes = test::alike_batch(kBlockAlignedValueBytes).size();
+    EXPECT_EQ(batch_bytes % io::kBlockBytes, 0u);
+    config.segment_bytes = static_cast<std::int32_t>(4 * batch_bytes);
+    config.retention_bytes = static_cast<std::int64_t>(config.segment_bytes);
+    config.retention_ms = -1;  // the batches are of 1970
+    Result<RecycledLog> opened = co_await test::open_recycled(shard, config);
+    EXPECT_TRUE(opened.has_value());
+    Log& log = *opened->log;
+    co_await append_alike(log, 18, kBlockAlignedValueBytes);
+    co_await drop_and_wait(shard, log);
+    co_await append_alike(log, 3, kBlockAlignedValueBytes);
+    EXPECT_TRUE(test::last_is_recycled(machine.disk()));
+    co_await drop_and_wait(shard, log);
+    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    io::SimDisk& disk = machine.disk();
+    disk.set_total_bytes(disk.total_bytes() - disk.free_bytes() + (std::uint64_t{512} << 10));
+    for (int i = 0; i < 4 && log.size_bytes() % (4 * batch_bytes) != 0; ++i) {
+      co_await append_alike(log, 1, kBlockAlignedValueBytes);
+    }
+    EXPECT_EQ(log.size_bytes() % (4 * batch_bytes), 0u);  // up to the file's last byte
+    EXPECT_EQ(log.durable_offset(), log.log_end_offset());
+    EXPECT_EQ(dropped_files(machine.disk()), 0u);
+    disk.set_total_bytes(std::uint64_t{1} << 30);
     const Result<void> closed = co_await log.close();
     EXPECT_TRUE(closed.has_value());
   }(node.shard(), node));
