@@ -4,26 +4,9 @@
 #include <cassert>
 
 #include "engine/log/compression.h"
-#include "engine/log/varint.h"
+#include "engine/log/record_encoding.h"
 
 namespace keelson::engine::log {
-namespace {
-
-void append_bytes(std::vector<std::byte>& out, Bytes bytes) {
-  append_varint(out, static_cast<std::int32_t>(bytes.size()));
-  out.insert(out.end(), bytes.begin(), bytes.end());
-}
-
-void append_nullable(std::vector<std::byte>& out, const std::optional<Bytes>& bytes) {
-  if (bytes) {
-    append_bytes(out, *bytes);
-  } else {
-    append_varint(out, std::int32_t{-1});
-  }
-}
-
-}  // namespace
-
 BatchBuilder::BatchBuilder(Codec codec, int level) : codec_(codec), level_(level) {}
 
 BatchBuilder& BatchBuilder::producer(ProducerId id, ProducerEpoch epoch,
@@ -55,17 +38,16 @@ BatchBuilder& BatchBuilder::add(std::int64_t timestamp_ms, std::optional<Bytes> 
 
   // The length goes in front, so the record is made aside first.
   std::vector<std::byte> record;
-  record.push_back(std::byte{0});  // attributes
-  append_varint(record, timestamp_ms - base_timestamp_);
-  append_varint(record, record_count_);
-  append_nullable(record, key);
-  append_nullable(record, value);
-  append_varint(record, static_cast<std::int32_t>(headers.size()));
+  append_record_start(record, {.timestamp_delta_ms = timestamp_ms - base_timestamp_,
+                               .offset_delta = record_count_,
+                               .key = key,
+                               .value = value,
+                               .header_count = static_cast<std::int32_t>(headers.size())});
   for (const RecordHeader& header : headers) {
-    append_bytes(record, header.key);
+    append_sized(record, header.key);
     append_nullable(record, header.value);
   }
-  append_bytes(records_, record);
+  append_sized(records_, record);
   ++record_count_;
   return *this;
 }

@@ -17,11 +17,6 @@ Cleaner::Cleaner(io::Shard& shard, CleanerConfig config)
   pace_.set_stop([this] { return stopping_; });
 }
 
-void Cleaner::set_config(CleanerConfig config) {
-  config_ = config;
-  pace_.set_limits(config.pace);
-}
-
 Cleaner::Candidate* Cleaner::find(const Log& log) {
   const auto found = std::ranges::find(candidates_, &log, &Candidate::log);
   return found == candidates_.end() ? nullptr : &*found;

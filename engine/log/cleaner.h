@@ -52,7 +52,6 @@ class Cleaner final : public CompactionListener {
   /// Ends the run under way soon, and returns when run() has.
   Task<void> stop();
 
-  void set_config(CleanerConfig config);
   CleanerStats stats() const;
 
   void may_be_due(Log& log) override;
@@ -74,7 +73,7 @@ class Cleaner final : public CompactionListener {
   void watch_for_stall();
 
   io::Shard& shard_;
-  CleanerConfig config_;
+  const CleanerConfig config_;
   Pace pace_;
   io::Event wake_;
   io::Gate running_;

@@ -4,20 +4,11 @@
 #include <limits>
 
 #include "engine/log/compression.h"
+#include "engine/log/record_encoding.h"
 #include "engine/log/record_reader.h"
-#include "engine/log/varint.h"
 
 namespace keelson::engine::log {
 namespace {
-
-void append_bytes(std::vector<std::byte>& out, const std::optional<Bytes>& bytes) {
-  if (!bytes) {
-    append_varint(out, std::int32_t{-1});
-    return;
-  }
-  append_varint(out, static_cast<std::int32_t>(bytes->size()));
-  out.insert(out.end(), bytes->begin(), bytes->end());
-}
 
 /// Foreign numbers: the difference wraps, as the sum does that it is read with.
 std::int64_t wrapping_difference(std::int64_t left, std::int64_t right) {
@@ -62,16 +53,12 @@ BatchFilter::Verdict BatchFilter::judge(const BatchHeader& header, Bytes batch) 
   return verdict;
 }
 
-bool BatchFilter::keeps(const BatchHeader& header, const Verdict& verdict, Offset offset,
-                        const std::optional<Bytes>& key, bool has_value) {
+bool BatchFilter::keeps(const BatchHeader& header, const Verdict& verdict,
+                        const Record& record) const {
   if (verdict.discard_records) return false;
   if (header.is_control()) return true;
-  if (!key) {
-    ++counts_.records_without_key;
-    return false;
-  }
-  if (offset < round_.keys->last_offset(*key)) return false;
-  return has_value || !has_delete_horizon(header) || round_.now_ms < header.base_timestamp;
+  if (!record.key || record.offset < round_.keys->last_offset(*record.key)) return false;
+  return record.value || !has_delete_horizon(header) || round_.now_ms < header.base_timestamp;
 }
 
 Task<Result<Bytes>> BatchFilter::apply(Bytes batch, BatchHeader header) {
@@ -119,16 +106,16 @@ Task<Result<BatchFilter::Kept>> BatchFilter::look(Bytes batch, BatchHeader heade
     if (!next) co_return std::unexpected(next.error());
     if (!*next) break;
     const Record& record = **next;
-    const std::size_t size = (record.key ? record.key->size() : 0) +
-                             (record.value ? record.value->size() : 0) + record.headers.size();
-    if (keeps(header, verdict, record.offset, record.key, record.value.has_value())) {
+    if (keeps(header, verdict, record)) {
       if (kept.records++ == 0) kept.first_ms = kept.max_ms = record.timestamp_ms;
       kept.max_ms = std::max(kept.max_ms, record.timestamp_ms);
       kept.tombstones |= !record.value;
     } else {
       kept.all = false;
     }
-    if (!pace_.spent(64 + size)) continue;
+    const bool without_key = !record.key && !header.is_control() && !verdict.discard_records;
+    if (without_key) ++counts_.records_without_key;
+    if (!pace_.spent(64 + record.size_bytes())) continue;
     co_await pace_.rest();
     if (pace_.stopped()) co_return fail(Errc::cancelled);
   }
@@ -148,7 +135,6 @@ Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdic
   }
   if (!header.is_log_append_time()) fresh.max_timestamp = kept.max_ms;
 
-  const std::uint64_t without_key = counts_.records_without_key;  // counted by look()
   out_.assign(kBatchHeaderBytes, std::byte{0});
   {
     Compressor target(header.codec(), 0, out_, std::numeric_limits<std::int32_t>::max());
@@ -159,23 +145,20 @@ Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdic
       if (!next) co_return std::unexpected(next.error());
       if (!*next) break;
       const Record& record = **next;
-      if (keeps(header, verdict, record.offset, record.key, record.value.has_value())) {
+      if (keeps(header, verdict, record)) {
+        const std::int64_t offset_delta =
+            wrapping_difference(record.offset.value(), header.base_offset.value());
         record_.clear();
-        record_.push_back(std::byte{0});  // attributes
-        append_varint(record_, wrapping_difference(record.timestamp_ms, fresh.base_timestamp));
-        append_varint(record_, static_cast<std::int32_t>(wrapping_difference(
-                                   record.offset.value(), header.base_offset.value())));
-        append_bytes(record_, record.key);
-        append_bytes(record_, record.value);
-        append_varint(record_, record.header_count);
+        append_record_start(record_, {.timestamp_delta_ms = wrapping_difference(
+                                          record.timestamp_ms, fresh.base_timestamp),
+                                      .offset_delta = static_cast<std::int32_t>(offset_delta),
+                                      .key = record.key,
+                                      .value = record.value,
+                                      .header_count = record.header_count});
         record_.insert(record_.end(), record.headers.begin(), record.headers.end());
-        std::byte length[kVarintBytesMax<std::int32_t>];
-        std::size_t length_bytes = 0;
-        for (auto raw = zig_zag(static_cast<std::int32_t>(record_.size()));; raw >>= 7) {
-          length[length_bytes++] = static_cast<std::byte>(raw >= 0x80 ? raw | 0x80 : raw);
-          if (raw < 0x80) break;
-        }
-        fits = target.write(Bytes(length, length_bytes)) && target.write(record_);
+        length_.clear();
+        append_varint(length_, static_cast<std::int32_t>(record_.size()));
+        fits = target.write(length_) && target.write(record_);
       }
       if (!pace_.spent(64 + record_.size())) continue;
       co_await pace_.rest();
@@ -183,7 +166,6 @@ Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdic
     }
     if (!fits || !target.finish()) co_return fail(Errc::record_list_too_large);
   }
-  counts_.records_without_key = without_key;
   fresh.length = static_cast<std::int32_t>(out_.size() - kBatchPrefixBytes);
   write_batch_header(out_, fresh);
   co_return Bytes(out_);

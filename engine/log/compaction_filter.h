@@ -23,6 +23,7 @@
 #include "engine/log/pace.h"
 #include "engine/log/producer_state.h"
 #include "engine/log/record_batch.h"
+#include "engine/log/record_reader.h"
 #include "engine/task.h"
 
 namespace keelson::engine::log {
@@ -89,8 +90,7 @@ class BatchFilter {
   };
 
   Verdict judge(const BatchHeader& header, Bytes batch);
-  bool keeps(const BatchHeader& header, const Verdict& verdict, Offset offset,
-             const std::optional<Bytes>& key, bool has_value);
+  bool keeps(const BatchHeader& header, const Verdict& verdict, const Record& record) const;
   Task<Result<Kept>> look(Bytes batch, BatchHeader header, Verdict verdict);
   Task<Result<Bytes>> rewrite(Bytes batch, BatchHeader header, Verdict verdict, Kept kept,
                               bool set_horizon);
@@ -103,6 +103,7 @@ class BatchFilter {
   FilterCounts counts_;
   std::vector<std::byte> out_;
   std::vector<std::byte> record_;
+  std::vector<std::byte> length_;  // of record_, as it stands before it
 };
 
 /// Whether the batch says until when its tombstones or marker stay; then that is its base

@@ -23,8 +23,6 @@ Compactor::Compactor(LogImpl& log, Pace& pace, CompactionOptions options)
       options_(options),
       keys_(random_hasher(log.shard_), options.map_bytes_max, options.map_load_factor) {}
 
-std::vector<SegmentFacts> Compactor::facts() const { return log_.segment_facts(); }
-
 Task<Result<CompactionReport>> Compactor::run() {
   const CompactionState state = log_.compaction_state(options_.below);
   round_.keys = &keys_;
@@ -44,7 +42,7 @@ Task<Result<CompactionReport>> Compactor::run() {
   if (!log_.first_dirty_) log_.first_dirty_ = state.first_dirty;  // says that it is compacted
   const std::vector<SegmentPtr> segments(log_.segments_.begin(), log_.segments_.end());
   const std::vector<std::size_t> groups =
-      group_segments(facts(), log_.config_, round_.below, state.first_uncleanable);
+      group_segments(log_.segment_facts(), log_.config_, round_.below, state.first_uncleanable);
   std::size_t first = 0;
   for (const std::size_t count : groups) {
     const auto begin = segments.begin() + static_cast<std::ptrdiff_t>(first);
@@ -101,7 +99,10 @@ Task<Result<bool>> Compactor::map_segment(SegmentPtr segment, Offset from, Offse
       (void)transactions.note_control(header, source.batch());
     } else if (!transactions.note_data(header) && header.last_offset() >= from) {
       const Result<bool> whole = co_await map_records(source.batch(), from);
-      if (!whole || !*whole) co_return whole;
+      if (!whole || !*whole) {
+        report_.bytes_read += source.bytes_read();
+        co_return whole;
+      }
     }
     mapped_to_ = std::max(mapped_to_, header.next_offset());
     if (pace_.spent(64)) co_await pace_.rest();
@@ -120,9 +121,7 @@ Task<Result<bool>> Compactor::map_records(Bytes batch, Offset from) {
     if (record.key && record.offset >= from && !keys_.put(*record.key, record.offset)) {
       co_return false;
     }
-    const std::size_t size = (record.key ? record.key->size() : 0) +
-                             (record.value ? record.value->size() : 0) + record.headers.size();
-    if (!pace_.spent(64 + size)) continue;
+    if (!pace_.spent(64 + record.size_bytes())) continue;
     co_await pace_.rest();
     if (pace_.stopped()) co_return fail(Errc::cancelled);
   }

@@ -41,7 +41,6 @@ class Compactor {
  private:
   using SegmentPtr = LogImpl::SegmentPtr;
 
-  std::vector<SegmentFacts> facts() const;
   Task<Result<void>> map_keys(Offset from, Offset below);
   Task<Result<bool>> map_segment(SegmentPtr segment, Offset from, Offset below,
                                  CompactionTransactions& transactions);

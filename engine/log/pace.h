@@ -23,7 +23,6 @@ class Pace {
   Pace(io::Shard& shard, PaceLimits limits) : shard_(shard), limits_(limits) {}
   Pace(const Pace&) = delete;
 
-  void set_limits(PaceLimits limits) { limits_ = limits; }
   /// Asked between slices: true where the work is to end soon. Until the next call.
   void set_stop(std::function<bool()> stop) { stop_ = std::move(stop); }
   const std::function<bool()>& stop() const { return stop_; }
@@ -50,7 +49,7 @@ class Pace {
   static constexpr std::uint64_t kLookBytes = 4096;  // between two looks at the clock
 
   io::Shard& shard_;
-  PaceLimits limits_;
+  const PaceLimits limits_;
   std::function<bool()> stop_;
   std::uint64_t bytes_ = 0;
   std::uint64_t looked_at_ = 0;

@@ -18,6 +18,11 @@ struct Record {
   std::optional<Bytes> value;
   Bytes headers;  // as stored: header after header, without their count
   std::int32_t header_count = 0;
+
+  /// Of what the pointers point to.
+  std::size_t size_bytes() const {
+    return (key ? key->size() : 0) + (value ? value->size() : 0) + headers.size();
+  }
 };
 
 /// Walks a whole batch, decompressing by streaming. Total: any bytes give records or `corrupt`.
