@@ -15,11 +15,11 @@ CompactionSource::CompactionSource(std::shared_ptr<Segment> segment, Pace& pace)
       cursor_(segment_),
       next_offset_(segment_->base_offset) {}
 
-Task<Result<void>> CompactionSource::open(std::uint64_t number) {
+Task<Result<void>> CompactionSource::open() {
   Result<io::File> file = co_await open_direct(segment_->context, segment_->path(".log"), {});
   if (!file) co_return std::unexpected(file.error());
   file_ = std::move(*file);
-  cursor_.start(number, segment_->seed);
+  cursor_.start(0, segment_->seed);
   co_return Result<void>{};
 }
 

@@ -20,9 +20,9 @@ class CompactionSource {
   /// `pace` outlives the source; what is read is charged to it.
   CompactionSource(std::shared_ptr<Segment> segment, Pace& pace);
 
-  /// Opens the segment's file and begins at integrity entry `number`.
+  /// Opens the segment's file, before its first batch.
   /// Errors: not_found: the segment was dropped. io.
-  [[nodiscard]] Task<Result<void>> open(std::uint64_t number);
+  [[nodiscard]] Task<Result<void>> open();
   /// Moves to the next batch; false behind the last one.
   /// Errors: corrupt: the integrity file has to be made again. quarantined: see damaged().
   /// not_found: the segment was dropped. io.

@@ -83,7 +83,7 @@ Task<Result<bool>> Compactor::map_segment(SegmentPtr segment, Offset from, Offse
   if (!aborted) co_return std::unexpected(aborted.error());
   transactions.add_aborted(*aborted);
   CompactionSource source(segment, pace_);
-  const Result<void> opened = co_await source.open(0);
+  const Result<void> opened = co_await source.open();
   if (!opened) co_return std::unexpected(opened.error());
   while (true) {
     const Result<bool> more = co_await advance(source, segment);
@@ -191,7 +191,7 @@ Task<Result<void>> Compactor::copy(SegmentPtr segment, BatchFilter& filter,
   if (!aborted) co_return std::unexpected(aborted.error());
   transactions_.add_aborted(*aborted);
   CompactionSource source(segment, pace_);
-  const Result<void> opened = co_await source.open(0);
+  const Result<void> opened = co_await source.open();
   if (!opened) co_return opened;
   while (true) {
     const Result<bool> more = co_await advance(source, segment);
