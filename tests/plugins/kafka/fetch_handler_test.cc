@@ -1,6 +1,10 @@
 // Fetch sessions as a client sees them (KIP-227), through the dispatcher.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+#include <vector>
+
 #include "tests/plugins/kafka/broker_world.h"
 
 namespace keelson::test {
@@ -15,8 +19,8 @@ class FetchHandler : public ::testing::Test {
  protected:
   void SetUp() override { broker.create_topic("t", 3); }
 
-  void produce(std::int32_t partition) {
-    std::vector<std::byte> batch = batch_of(1);
+  void produce(std::int32_t partition, std::size_t value_bytes = 1) {
+    std::vector<std::byte> batch = batch_of(1, std::string(value_bytes, 'v'));
     ProduceRequest request;
     request.acks = -1;
     request.timeout_ms = 1000;
@@ -56,6 +60,21 @@ class FetchHandler : public ::testing::Test {
       for (const auto& one : topic.partitions) partitions.push_back(one.partition_index);
     }
     return partitions;
+  }
+  /// Bytes of records, by partition.
+  static std::map<std::int32_t, std::size_t> sizes_of(const FetchResponse& response) {
+    std::map<std::int32_t, std::size_t> sizes;
+    for (const auto& topic : response.responses) {
+      for (const auto& one : topic.partitions) {
+        if (one.records) sizes[one.partition_index] = engine::total_bytes(*one.records);
+      }
+    }
+    return sizes;
+  }
+  static std::size_t total_of(const FetchResponse& response) {
+    std::size_t total = 0;
+    for (const auto& [partition, bytes] : sizes_of(response)) total += bytes;
+    return total;
   }
   static ApiErrc error_of(const FetchResponse& response) {
     return static_cast<ApiErrc>(response.error_code);
@@ -171,6 +190,70 @@ TEST_F(FetchHandler, NothingToFetchIsWaitedWith) {
   const std::int64_t before_ns = broker.world.now_ns();
   fetch(nothing);
   EXPECT_GE(broker.world.now_ns() - before_ns, 500'000'000);
+}
+
+// However much a client allows, a response is of a size that is made and sent quickly; what it
+// left out comes first the next time.
+TEST_F(FetchHandler, ALargeAppetiteIsServedInPieces) {
+  constexpr std::size_t kBatchBytes = 900'000;
+  constexpr int kBatches = 5;
+  for (int i = 0; i < kBatches; ++i) {
+    for (std::int32_t partition = 0; partition < 3; ++partition) produce(partition, kBatchBytes);
+  }
+  std::map<std::int32_t, std::int64_t> next{{0, 0}, {1, 0}, {2, 0}};
+  const auto ask = [&](std::int32_t min_bytes) {
+    FetchRequest asked = request(0, -1, {});
+    asked.max_bytes = 50 << 20;
+    asked.min_bytes = min_bytes;
+    auto& topic = asked.topics.emplace_back();
+    topic.topic = "t";
+    for (const auto& [partition, offset] : next) {
+      auto& one = topic.partitions.emplace_back();
+      one.partition = partition;
+      one.fetch_offset = offset;
+      one.partition_max_bytes = 3 << 20;
+    }
+    return asked;
+  };
+  // Who waits for more gets more.
+  const std::size_t more = total_of(fetch(ask(6 << 20)));
+  EXPECT_GE(more, std::size_t{5} << 20);
+  EXPECT_LE(more, std::size_t{6} << 20);
+
+  int responses = 0;
+  for (std::size_t left = 3 * kBatches; left > 0; ++responses) {
+    ASSERT_LT(responses, 20);
+    const FetchResponse response = fetch(ask(1));
+    EXPECT_LE(total_of(response), std::size_t{4} << 20);
+    const auto sizes = sizes_of(response);
+    std::size_t came = 0;
+    for (const auto& [partition, bytes] : sizes) {
+      next[partition] += static_cast<std::int64_t>(bytes / kBatchBytes);
+      came += bytes / kBatchBytes;
+    }
+    ASSERT_GT(came, 0u);
+    ASSERT_LE(came, left);
+    left -= came;
+  }
+  EXPECT_GE(responses, 4);
+  for (const auto& [partition, offset] : next) EXPECT_EQ(offset, kBatches);
+}
+
+// Within a session, who found no room is at the front of the next response.
+TEST_F(FetchHandler, WhoFoundNoRoomComesFirst) {
+  for (int i = 0; i < 4; ++i) {
+    for (std::int32_t partition = 0; partition < 3; ++partition) produce(partition, 900'000);
+  }
+  FetchRequest first = request(0, 0, {{0, 0}, {1, 0}, {2, 0}});
+  first.max_bytes = 50 << 20;
+  for (auto& one : first.topics.at(0).partitions) one.partition_max_bytes = 4 << 20;
+  const FetchResponse full = fetch(first);
+  EXPECT_GT(sizes_of(full)[0], 0u);
+  EXPECT_EQ(sizes_of(full)[2], 0u);
+  FetchRequest second = request(full.session_id, 1, {});
+  second.max_bytes = 50 << 20;
+  const auto sizes = sizes_of(fetch(second));
+  EXPECT_GT(sizes.contains(1) ? sizes.at(1) : 0, 0u);
 }
 
 }  // namespace
