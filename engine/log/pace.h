@@ -24,6 +24,12 @@ class Pace {
   Pace(io::Shard& shard, PaceLimits limits) : shard_(shard), limits_(limits) {}
   Pace(const Pace&) = delete;
 
+  /// From now on; who waits for the old rate need not.
+  void set_limits(PaceLimits limits) {
+    limits_ = limits;
+    due_ns_ = 0;
+  }
+
   /// Asked between slices: true where the work is to end soon. Until the next call.
   void set_stop(std::function<bool()> stop) { stop_ = std::move(stop); }
   const std::function<bool()>& stop() const { return stop_; }
@@ -51,8 +57,10 @@ class Pace {
  private:
   static constexpr std::uint64_t kLookBytes = 4096;  // between two looks at the clock
 
+  Task<void> wait_until(const std::int64_t& until_ns);
+
   io::Shard& shard_;
-  const PaceLimits limits_;
+  PaceLimits limits_;
   std::function<bool()> stop_;
   std::uint64_t bytes_ = 0;
   std::uint64_t looked_at_ = 0;
@@ -65,14 +73,19 @@ inline Task<void> Pace::charge(std::uint64_t bytes) {
   const std::int64_t now_ns = shard_.clock().now_ns();
   due_ns_ = std::max(due_ns_, now_ns) + static_cast<std::int64_t>(std::min(cost_ns, 1e15));
   constexpr std::int64_t kWorthWaitingNs = 1'000'000;
-  if (due_ns_ - now_ns >= kWorthWaitingNs) co_await pause(due_ns_ - now_ns);
+  if (due_ns_ - now_ns >= kWorthWaitingNs) co_await wait_until(due_ns_);
   began_ns_ = shard_.clock().now_ns();
   bytes_ = looked_at_ = 0;
 }
 
 inline Task<void> Pace::pause(std::int64_t duration_ns) {
-  constexpr std::int64_t kNapNs = 20'000'000;  // how late a stop is noticed
   const std::int64_t until_ns = shard_.clock().now_ns() + duration_ns;
+  co_await wait_until(until_ns);
+}
+
+/// `until_ns` may change meanwhile.
+inline Task<void> Pace::wait_until(const std::int64_t& until_ns) {
+  constexpr std::int64_t kNapNs = 20'000'000;  // how late a stop or a change is noticed
   for (std::int64_t now_ns = shard_.clock().now_ns(); now_ns < until_ns && !stopped();
        now_ns = shard_.clock().now_ns()) {
     co_await shard_.sleep_until(std::min(until_ns, now_ns + kNapNs));
