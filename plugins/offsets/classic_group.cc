@@ -321,6 +321,7 @@ void ClassicGroup::on_timer(GroupTimer timer, const std::string& member_id) {
       if (state_ != ClassicState::preparing_rebalance) return;
       return in_initial_delay_ ? extend_initial_delay() : complete_join();
     case GroupTimer::sync: return drop_members_without_sync();
+    case GroupTimer::revocation: return;  // of the other protocol
   }
 }
 

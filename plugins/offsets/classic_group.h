@@ -30,6 +30,7 @@ enum class GroupTimer : std::uint8_t {
   session,  // of one member, or of an id that was given and not used yet
   join,     // the join phase ends
   sync,     // members that have not synced are dropped
+  revocation,  // consumer protocol: one member gives up what it was asked for
 };
 
 /// What a group asks of whoever keeps it. Calls come from within the group's methods; the host must

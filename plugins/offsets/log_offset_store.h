@@ -59,6 +59,10 @@ class LogOffsetStore final : public GroupCoordinator, public ClusterController::
                                                           FetchOffsetsCall call) override;
   engine::Task<DeleteOffsetsAnswer> delete_offsets(engine::io::Shard& home,
                                                    DeleteOffsetsCall call) override;
+  engine::Task<ConsumerHeartbeatAnswer> consumer_heartbeat(engine::io::Shard& home,
+                                                           ConsumerHeartbeatCall call) override;
+  engine::Task<std::vector<DescribedConsumerGroup>> describe_consumer_groups(
+      engine::io::Shard& home, std::vector<std::string> group_ids) override;
   engine::Task<std::vector<DescribedGroup>> describe_groups(engine::io::Shard& home,
                                                             std::vector<std::string> group_ids,
                                                             bool unknown_is_error) override;
@@ -82,6 +86,7 @@ class LogOffsetStore final : public GroupCoordinator, public ClusterController::
   std::optional<Place> locate(std::string_view group_id) const;
   PartitionCoordinator* at(const Place& place);
   std::vector<PartitionKey> led_partitions(const ClusterView& view, std::uint32_t shard) const;
+  ConsumerGroupTimes consumer_times(const std::string& group_id) const;
   std::unique_ptr<PartitionCoordinator> make_coordinator(std::uint32_t shard, PartitionKey key);
 
   /// Runs `work(PartitionCoordinator&)`, a Task<R>, where the group is; `refused` where it is not

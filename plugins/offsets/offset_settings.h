@@ -4,12 +4,16 @@
 #include <cstdint>
 
 #include "plugins/offsets/classic_group.h"
+#include "plugins/offsets/consumer_group.h"
 
 namespace keelson::offsets {
 
 /// Defaults are Kafka's.
 struct OffsetSettings {
   ClassicGroupLimits classic;
+  ConsumerGroupSettings consumer;
+  ConsumerGroupTimes consumer_times;                   // for groups that have none of their own
+  bool consumer_protocol = true;                       // group.coordinator.rebalance.protocols
   std::int32_t topic_partitions = 50;                  // offsets.topic.num.partitions
   std::int16_t topic_replication_factor = 3;           // offsets.topic.replication.factor
   bool topic_replication_exact = false;                // else no more than there are brokers

@@ -1,5 +1,6 @@
 #include "plugins/offsets/register_offsets.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -32,6 +33,16 @@ OffsetSettings offset_settings(const BrokerSettings& settings) {
   own.classic.session_timeout_max_ms = int32("group.max.session.timeout.ms");
   own.classic.initial_rebalance_delay_ms = int32("group.initial.rebalance.delay.ms");
   own.classic.members_max = int32("group.max.size");
+  own.consumer.assignors = settings.get_list("group.consumer.assignors");
+  own.consumer.members_max = int32("group.consumer.max.size");
+  own.consumer.regex_refresh_ms = int32("group.consumer.regex.refresh.interval.ms");
+  own.consumer_times.session_timeout_ms = int32("group.consumer.session.timeout.ms");
+  own.consumer_times.heartbeat_interval_ms = int32("group.consumer.heartbeat.interval.ms");
+  own.consumer_times.assignment_interval_ms = int32("group.consumer.assignment.interval.ms");
+  const std::vector<std::string> protocols =
+      settings.get_list("group.coordinator.rebalance.protocols");
+  own.consumer_protocol =
+      std::find(protocols.begin(), protocols.end(), "consumer") != protocols.end();
   own.topic_partitions = int32("offsets.topic.num.partitions");
   own.topic_replication_factor =
       static_cast<std::int16_t>(settings.get_integer("offsets.topic.replication.factor"));

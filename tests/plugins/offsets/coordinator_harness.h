@@ -139,7 +139,8 @@ class CoordinatorHarness {
                                   .replicator = replicator,
                                   .key = {},
                                   .settings = settings,
-                                  .topic_id = [this](const std::string&) { return topic_id; }});
+                                  .view = [this] { return view(); },
+                                  .consumer_times = [this](const std::string&) { return times; }});
     coordinator->start();
     turn();
   }
@@ -203,6 +204,29 @@ class CoordinatorHarness {
     return groups;
   }
 
+  /// Topics `t`, of the id `topic_id`, and those of `more_topics`.
+  std::shared_ptr<const ClusterView> view() const {
+    auto made = std::make_shared<ClusterView>();
+    made->version = view_version;
+    const auto add = [&](std::string name, engine::Uuid id, std::size_t partitions) {
+      auto topic = std::make_shared<TopicView>();
+      topic->name = name;
+      topic->id = id;
+      topic->partitions.resize(partitions);
+      made->topics_by_id[id] = topic;
+      made->topics[std::move(name)] = std::move(topic);
+    };
+    add("t", topic_id, topic_partitions);
+    for (const auto& [name, partitions] : more_topics) {
+      add(name, engine::make_uuid(7, std::hash<std::string>{}(name)), partitions);
+    }
+    return made;
+  }
+
+  std::uint64_t view_version = 1;
+  std::size_t topic_partitions = 4;
+  std::map<std::string, std::size_t> more_topics;
+  ConsumerGroupTimes times;
   TestClock clock;
   TestRng rng;
   IdleBackend backend;
