@@ -211,7 +211,7 @@ Task<ApiErrc> PartitionCoordinator::delete_group(std::string group_id) {
   co_await group->turn.take(1);
   visit.begin();
   if (const ApiErrc error = refusal(); error != ApiErrc::none) co_return error;
-  if (!is_visible(*group)) co_return ApiErrc::group_id_not_found;
+  if (!is_visible(*group) && group->offsets.empty()) co_return ApiErrc::group_id_not_found;
   const ApiErrc wrong = group->classic.check_delete();
   if (wrong != ApiErrc::none) co_return wrong;
   if (group->consumer && !group->consumer->members().empty()) co_return ApiErrc::non_empty_group;
