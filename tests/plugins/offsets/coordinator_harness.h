@@ -72,7 +72,9 @@ class MemoryReplicator final : public Replicator {
       engine::log::stamp_batch(batch, engine::Offset{end}, engine::LeaderEpoch{0});
       answer.base_offset = end;
       end += header->record_count;
-      (fault != ApiErrc::none && delay_lost ? late : log).push_back(std::move(batch));
+      const bool delayed = fault != ApiErrc::none && delay_lost;
+      if (!delayed) show_late();
+      (delayed ? late : log).push_back(std::move(batch));
     }
     std::vector<ProduceAnswer> answers;
     answers.push_back(std::move(answer));
@@ -83,6 +85,9 @@ class MemoryReplicator final : public Replicator {
     if (read_fault != ApiErrc::none) co_return refuse(read_fault);
     FetchAnswer answer;
     answer.high_watermark = end;
+    if (!late.empty()) {
+      answer.high_watermark = engine::log::read_batch_header(late[0])->base_offset.value();
+    }
     for (const auto& batch : log) {
       const auto header = engine::log::read_batch_header(batch);
       if (header->last_offset() < offset) continue;
@@ -116,13 +121,19 @@ class MemoryReplicator final : public Replicator {
     co_return std::vector<PartitionSize>{};
   }
 
+  /// Lost appends come to be read; at the latest when one behind them is durable.
+  void show_late() {
+    for (auto& batch : late) log.push_back(std::move(batch));
+    late.clear();
+  }
+
   std::vector<std::vector<std::byte>> log;
-  std::vector<std::vector<std::byte>> late;
+  std::vector<std::vector<std::byte>> late;  // in the log, not to be read yet
   std::int64_t end = 0;
   int appends = 0;
   ApiErrc next_fault = ApiErrc::none;
   bool lose_answer = false;  // with a fault: the append happens all the same
-  bool delay_lost = false;
+  bool delay_lost = false;   // and cannot be read for a while
   ApiErrc read_fault = ApiErrc::none;
   engine::io::Event released;  // reset() holds appends back
 };
