@@ -27,9 +27,9 @@ namespace keelson::offsets {
 using RequestId = std::uint64_t;
 
 enum class GroupTimer : std::uint8_t {
-  session,  // of one member, or of an id that was given and not used yet
-  join,     // the join phase ends
-  sync,     // members that have not synced are dropped
+  session,     // of one member, or of an id that was given and not used yet
+  join,        // the join phase ends
+  sync,        // members that have not synced are dropped
   revocation,  // consumer protocol: one member gives up what it was asked for
 };
 

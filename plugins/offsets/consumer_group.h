@@ -1,4 +1,5 @@
-// plugins/offsets/consumer_group.h: one group of the consumer protocol (KIP-848), as a state machine.
+// plugins/offsets/consumer_group.h: one group of the consumer protocol (KIP-848), as a state
+// machine.
 //
 //   heartbeat -> a step: records and an answer -> the records are durable -> apply() -> the answer
 //

@@ -34,8 +34,9 @@ std::optional<ApiError> ConsumerGroup::check(const ConsumerHeartbeatCall& call,
       return invalid("TopicPartitions must be empty when (re-)joining.");
     }
     if (!call.topics && !call.regex) {
-      return invalid("Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when "
-                     "(re-)joining.");
+      return invalid(
+          "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when "
+          "(re-)joining.");
     }
   }
   if (call.assignor && std::find(settings.assignors.begin(), settings.assignors.end(),
@@ -147,11 +148,11 @@ std::optional<ConsumerMember> ConsumerGroup::speaker(const ConsumerHeartbeatCall
     if (holder != nullptr && joins && *holder != call.member_id) {
       const ConsumerMember& old = members_.at(*holder);
       if (old.assignment.epoch != kLeaveStaticEpoch && !old.metadata.classic) {
-        draft.refuse(ApiErrc::unreleased_instance_id,
-                     concat("Static member ", call.member_id, " with instance id ",
-                            *call.group_instance_id,
-                            " cannot join the group because the instance id is owned by ", *holder,
-                            " member."));
+        draft.refuse(
+            ApiErrc::unreleased_instance_id,
+            concat("Static member ", call.member_id, " with instance id ", *call.group_instance_id,
+                   " cannot join the group because the instance id is owned by ", *holder,
+                   " member."));
         return std::nullopt;
       }
       replaced = *holder;

@@ -94,9 +94,8 @@ Result<GroupRecord> decode_group_epoch(Bytes body, std::optional<Bytes> value) {
   auto key = decode_body<messages::ConsumerGroupMetadataKey>(body, 0);
   if (!key) return std::unexpected(key.error());
   return decode_pair<messages::ConsumerGroupMetadataValue>(
-      ConsumerGroupRecord{std::move(key->group_id), {}}, value, [](auto& record, auto& stored) {
-        record.value = {stored.epoch, stored.metadata_hash};
-      });
+      ConsumerGroupRecord{std::move(key->group_id), {}}, value,
+      [](auto& record, auto& stored) { record.value = {stored.epoch, stored.metadata_hash}; });
 }
 
 Result<GroupRecord> decode_topics(Bytes body, std::optional<Bytes> value) {

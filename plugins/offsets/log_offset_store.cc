@@ -101,15 +101,13 @@ Task<void> LogOffsetStore::adopt_on(std::uint32_t shard, std::shared_ptr<const C
 
 std::unique_ptr<PartitionCoordinator> LogOffsetStore::make_coordinator(std::uint32_t shard,
                                                                        PartitionKey key) {
-  return std::make_unique<PartitionCoordinator>(
-      PartitionCoordinatorParts{.shard = parts_.shards.at(shard),
-                                .replicator = parts_.replicator,
-                                .key = key,
-                                .settings = parts_.settings,
-                                .view = [this] { return parts_.controller.view(); },
-                                .consumer_times = [this](const std::string& group_id) {
-                                  return consumer_times(group_id);
-                                }});
+  return std::make_unique<PartitionCoordinator>(PartitionCoordinatorParts{
+      .shard = parts_.shards.at(shard),
+      .replicator = parts_.replicator,
+      .key = key,
+      .settings = parts_.settings,
+      .view = [this] { return parts_.controller.view(); },
+      .consumer_times = [this](const std::string& group_id) { return consumer_times(group_id); }});
 }
 
 ConsumerGroupTimes LogOffsetStore::consumer_times(const std::string&) const {

@@ -1,4 +1,5 @@
-// plugins/offsets/partition_consumers.cc: groups of the consumer protocol, one step after the other.
+// plugins/offsets/partition_consumers.cc: groups of the consumer protocol, one step after the
+// other.
 #include <utility>
 
 #include "engine/logger.h"
@@ -131,8 +132,8 @@ Task<ConsumerHeartbeatAnswer> PartitionCoordinator::consumer_heartbeat(ConsumerH
   if (const ApiErrc doubt = co_await clear_doubt(group); doubt != ApiErrc::none) {
     co_return refused_heartbeat(doubt);
   }
-  const bool is_free = group.classic.state() == ClassicState::empty &&
-                       group.classic.pending_member_count() == 0;
+  const bool is_free =
+      group.classic.state() == ClassicState::empty && group.classic.pending_member_count() == 0;
   if (!group.consumer && (!joins || !is_free)) {
     co_return refused_heartbeat(
         ApiErrc::group_id_not_found,
@@ -205,8 +206,8 @@ DescribedConsumerGroup PartitionCoordinator::describe_consumer(const std::string
   if (group != nullptr && group->consumer) return group->consumer->describe();
   const bool is_classic = group != nullptr && is_visible(*group);
   answer.error = ApiErrc::group_id_not_found;
-  answer.message = engine::concat("Group ", group_id,
-                                  is_classic ? " is not a consumer group." : " not found.");
+  answer.message =
+      engine::concat("Group ", group_id, is_classic ? " is not a consumer group." : " not found.");
   return answer;
 }
 

@@ -1,9 +1,9 @@
 // plugins/offsets/partition_coordinator.h: the groups of one partition of the internal topic.
 //
-// Lives on the shard that owns the partition's log, and only there. Every group is a ClassicGroup or
-// a ConsumerGroup, which decides, and an OffsetTable, which remembers. Offsets and consumer groups
-// change when their records are durable; members of classic groups change at once, and what of them
-// must last is written as the state machine asks. A failed write changes nothing.
+// Lives on the shard that owns the partition's log, and only there. Every group is a ClassicGroup
+// or a ConsumerGroup, which decides, and an OffsetTable, which remembers. Offsets and consumer
+// groups change when their records are durable; members of classic groups change at once, and what
+// of them must last is written as the state machine asks. A failed write changes nothing.
 #pragma once
 
 #include <cstdint>

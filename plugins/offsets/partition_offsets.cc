@@ -309,11 +309,11 @@ Task<void> PartitionCoordinator::expire_offsets() {
     const std::size_t count = records.size();
     std::size_t kept = 0;
     for (const auto& [topic, partitions] : group->offsets.topics()) kept += partitions.size();
-    const bool last = kept == count && group->classic.state() == ClassicState::empty &&
-                      group->classic.pending_member_count() == 0 && group->writes_under_way == 0 &&
-                      group->visitors == 0 &&
-                      (!group->consumer ||
-                       (group->consumer->members().empty() && !group->doubtful));
+    const bool last =
+        kept == count && group->classic.state() == ClassicState::empty &&
+        group->classic.pending_member_count() == 0 && group->writes_under_way == 0 &&
+        group->visitors == 0 &&
+        (!group->consumer || (group->consumer->members().empty() && !group->doubtful));
     if (count == 0 && !last) continue;
     ApiErrc outcome = ApiErrc::none;
     if (last) {

@@ -17,8 +17,7 @@ TopicRegex::TopicRegex(std::string_view pattern) {
   options.set_log_errors(false);
   options.set_max_mem(kProgramBytesMax);
   options.set_never_capture(true);
-  compiled_ =
-      std::make_unique<re2::RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
+  compiled_ = std::make_unique<re2::RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
   if (!compiled_->ok()) error_ = compiled_->error();
 }
 

@@ -13,7 +13,7 @@ namespace keelson::offsets {
 
 class TopicRegex {
  public:
-  static constexpr std::size_t kPatternBytesMax = 16 * 1024;   // and a record's key has 32 KiB
+  static constexpr std::size_t kPatternBytesMax = 16 * 1024;     // and a record's key has 32 KiB
   static constexpr std::int64_t kProgramBytesMax = 1024 * 1024;  // of memory, compiled
 
   explicit TopicRegex(std::string_view pattern);

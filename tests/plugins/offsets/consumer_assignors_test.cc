@@ -1,10 +1,10 @@
 // tests/plugins/offsets/consumer_assignors_test.cc: what every assignment must be, over seeds.
+#include "plugins/offsets/consumer_assignors.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <random>
-
-#include "plugins/offsets/consumer_assignors.h"
 
 namespace keelson::offsets {
 namespace {

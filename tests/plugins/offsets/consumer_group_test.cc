@@ -1,5 +1,5 @@
-// tests/plugins/offsets/consumer_group_test.cc: joining, moving partitions, fencing, static members,
-// patterns.
+// tests/plugins/offsets/consumer_group_test.cc: joining, moving partitions, fencing, static
+// members, patterns.
 #include <gtest/gtest.h>
 
 #include "tests/plugins/offsets/consumer_harness.h"
@@ -7,8 +7,8 @@
 namespace keelson::offsets {
 namespace {
 
-using testing::ConsumerHarness;
 using testing::consumer_join;
+using testing::ConsumerHarness;
 using testing::keep_alive;
 using testing::TestClient;
 using testing::topic_uuid;
@@ -329,8 +329,8 @@ TEST(ConsumerGroup, PatternsMatchWholeNamesAndFollowNewTopics) {
 TEST(ConsumerGroup, WrongPatternsAreRefused) {
   ConsumerHarness host;
   TestClient one(host, "m1");
-  for (const std::string& bad : {std::string("("), std::string("a{2000}{2000}"), std::string("(?=x)"),
-                                 std::string(20'000, 'a')}) {
+  for (const std::string& bad : {std::string("("), std::string("a{2000}{2000}"),
+                                 std::string("(?=x)"), std::string(20'000, 'a')}) {
     one.regex = bad;
     EXPECT_EQ(one.beat().error, ApiErrc::invalid_regular_expression) << bad.substr(0, 20);
     EXPECT_TRUE(host.log.empty());

@@ -92,7 +92,7 @@ class ConsumerHarness {
 };
 
 inline ConsumerHeartbeatCall consumer_join(std::string member_id,
-                                       std::vector<std::string> topics = {"a"}) {
+                                           std::vector<std::string> topics = {"a"}) {
   ConsumerHeartbeatCall call;
   call.group_id = "g";
   call.member_id = std::move(member_id);
@@ -170,7 +170,8 @@ struct TestClient {
     if (!answer.assignment) return;
     owned.clear();
     for (const TopicPartitions& topic : *answer.assignment) {
-      for (const std::int32_t partition : topic.partitions) owned.insert({topic.topic_id, partition});
+      for (const std::int32_t partition : topic.partitions)
+        owned.insert({topic.topic_id, partition});
     }
   }
   ConsumerHeartbeatAnswer beat() {

@@ -1,8 +1,9 @@
 // tests/plugins/offsets/consumer_history_test.cc: seeded random histories of one consumer group.
 //
-// Clients join, fall silent, lose answers, are fenced; writes fail, the coordinator restarts, topics
-// grow and go. After every step: no partition is with two clients; the group's own invariants hold;
-// epochs never fall; what a replay would find is what is there. In the end all have a share.
+// Clients join, fall silent, lose answers, are fenced; writes fail, the coordinator restarts,
+// topics grow and go. After every step: no partition is with two clients; the group's own
+// invariants hold; epochs never fall; what a replay would find is what is there. In the end all
+// have a share.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -78,8 +78,10 @@ TEST(PartitionConsumers, ARestartKeepsMembersEpochsAndAssignments) {
 TEST(PartitionConsumers, AnswersComeWhenDurableAndOnePerGroupAtATime) {
   World host;
   host.replicator.released.reset();
-  auto first = host.begin(host.coordinator->consumer_heartbeat(testing::consumer_join("m1", {"t"})));
-  auto second = host.begin(host.coordinator->consumer_heartbeat(testing::consumer_join("m2", {"t"})));
+  auto first =
+      host.begin(host.coordinator->consumer_heartbeat(testing::consumer_join("m1", {"t"})));
+  auto second =
+      host.begin(host.coordinator->consumer_heartbeat(testing::consumer_join("m2", {"t"})));
   EXPECT_FALSE(first->has_value());
   EXPECT_EQ(host.describe().error, ApiErrc::group_id_not_found);
   EXPECT_TRUE(host.list().empty());
