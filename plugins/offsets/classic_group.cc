@@ -24,6 +24,9 @@ void ClassicGroup::restore(const ClassicGroupState& state) {
   members_.clear();
   static_members_.clear();
   protocol_support_.clear();
+  pending_members_.clear();
+  pending_syncs_.clear();
+  awaiting_join_ = 0;
   state_ = state.members.empty() ? ClassicState::empty : ClassicState::stable;
   previous_ = state_;
   protocol_type_ = state.protocol_type;

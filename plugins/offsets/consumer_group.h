@@ -31,6 +31,8 @@
 
 namespace keelson::offsets {
 
+class ClassicGroup;
+
 struct ConsumerGroupSettings {
   std::vector<std::string> assignors = {"uniform", "range"};  // group.consumer.assignors
   std::int32_t members_max = 0x7fffffff;                      // group.consumer.max.size
@@ -84,6 +86,27 @@ class ConsumerGroup {
   /// The member's session has ended, or it has not given up in time what it was asked for. Nothing
   /// where it is not there.
   ConsumerStep remove(const std::string& member_id, const ConsumerScene& scene) const;
+  // Members of the classic protocol: consumer_group_classic.cc
+  /// The records that make a consumer group of a classic one, whose members stay. Nothing where
+  /// they are no consumers or cannot be understood.
+  static std::optional<std::vector<GroupRecord>> upgraded(const ClassicGroup& classic,
+                                                          const ClusterView& view);
+  /// The classic group that is left without `leaving`; nothing where anybody else speaks the
+  /// consumer protocol, or nobody is left.
+  std::optional<ClassicGroupState> downgraded(const std::string& leaving,
+                                              const ConsumerScene& scene) const;
+  bool supports(const JoinGroupCall& call, const ClusterView& view) const;
+  /// The answer's epoch is the generation. The group supports the call.
+  ConsumerStep join_classic(const JoinGroupCall& call, std::string member_id,
+                            const ConsumerScene& scene) const;
+  ApiErrc check_classic(const std::string& member_id, const std::optional<std::string>& instance_id,
+                        std::int32_t generation) const;
+  /// Whether a classic member, which is there, has something to learn by joining again.
+  bool must_rejoin(const std::string& member_id) const;
+  SyncGroupAnswer sync_classic(const SyncGroupCall& call, const ClusterView& view) const;
+  /// The id that a member of a LeaveGroup means.
+  std::string leaving_id(const LeaveGroupCall::Member& member) const;
+
   /// The records of `step` are durable and applied.
   void settle(const ConsumerStep& step);
 
@@ -137,7 +160,10 @@ class ConsumerGroup {
   const std::string& pick_assignor(const std::map<std::string, std::size_t>& votes) const;
 
   // consumer_group_heartbeat.cc
-  std::optional<ConsumerMember> speaker(const ConsumerHeartbeatCall& call,
+  /// `classic` for a member of that protocol.
+  ConsumerStep join(const ConsumerHeartbeatCall& call, std::optional<ClassicMemberData> classic,
+                    const ConsumerScene& scene) const;
+  std::optional<ConsumerMember> speaker(const ConsumerHeartbeatCall& call, bool is_classic,
                                         std::optional<std::string>& replaced, Draft& draft) const;
   void refuse_stranger(const ConsumerHeartbeatCall& call, ConsumerHeartbeatAnswer& answer) const;
   void refuse_unknown(const ConsumerHeartbeatCall& call, ConsumerHeartbeatAnswer& answer) const;

@@ -75,7 +75,8 @@ bool is_fenced(const ConsumerHeartbeatCall& call, const ConsumerMemberAssignment
   return call.member_epoch != known.previous_epoch || !is_subset(call.owned, known.assigned);
 }
 
-ConsumerMemberMetadata updated(ConsumerMemberMetadata member, const ConsumerHeartbeatCall& call) {
+ConsumerMemberMetadata updated(ConsumerMemberMetadata member, const ConsumerHeartbeatCall& call,
+                               std::optional<ClassicMemberData> classic) {
   if (call.group_instance_id) member.instance_id = call.group_instance_id;
   if (call.rack_id) member.rack_id = call.rack_id;
   if (call.rebalance_timeout_ms != -1) member.rebalance_timeout_ms = call.rebalance_timeout_ms;
@@ -84,7 +85,7 @@ ConsumerMemberMetadata updated(ConsumerMemberMetadata member, const ConsumerHear
   if (call.regex) member.regex = *call.regex;
   member.client_id = call.client_id;
   member.client_host = call.client_host;
-  member.classic.reset();
+  member.classic = std::move(classic);
   return member;
 }
 
@@ -135,6 +136,7 @@ void ConsumerGroup::refuse_unknown(const ConsumerHeartbeatCall& call,
 /// The member that a heartbeat speaks for, as it was; nothing: refused. Where a static member comes
 /// back under another id, `replaced` is the id it had.
 std::optional<ConsumerMember> ConsumerGroup::speaker(const ConsumerHeartbeatCall& call,
+                                                     bool is_classic,
                                                      std::optional<std::string>& replaced,
                                                      Draft& draft) const {
   const bool joins = call.member_epoch == kJoinEpoch;
@@ -147,7 +149,8 @@ std::optional<ConsumerMember> ConsumerGroup::speaker(const ConsumerHeartbeatCall
     }
     if (holder != nullptr && joins && *holder != call.member_id) {
       const ConsumerMember& old = members_.at(*holder);
-      if (old.assignment.epoch != kLeaveStaticEpoch && !old.metadata.classic) {
+      const bool both_new = !is_classic && !old.metadata.classic;
+      if (both_new && old.assignment.epoch != kLeaveStaticEpoch) {
         draft.refuse(
             ApiErrc::unreleased_instance_id,
             concat("Static member ", call.member_id, " with instance id ", *call.group_instance_id,
@@ -181,10 +184,15 @@ std::optional<ConsumerMember> ConsumerGroup::speaker(const ConsumerHeartbeatCall
 
 ConsumerStep ConsumerGroup::heartbeat(const ConsumerHeartbeatCall& call,
                                       const ConsumerScene& scene) const {
-  if (call.member_epoch < 0) return leave(call, scene);
+  return call.member_epoch < 0 ? leave(call, scene) : join(call, std::nullopt, scene);
+}
+
+ConsumerStep ConsumerGroup::join(const ConsumerHeartbeatCall& call,
+                                 std::optional<ClassicMemberData> classic,
+                                 const ConsumerScene& scene) const {
   Draft draft(*this, scene);
   std::optional<std::string> replaced;
-  const std::optional<ConsumerMember> before = speaker(call, replaced, draft);
+  const std::optional<ConsumerMember> before = speaker(call, classic.has_value(), replaced, draft);
   if (!before) return std::move(draft.step());
   const bool is_new = !replaced && find(call.member_id) == nullptr;
   if (is_new && members_.size() >= static_cast<std::size_t>(settings_.members_max)) {
@@ -193,7 +201,7 @@ ConsumerStep ConsumerGroup::heartbeat(const ConsumerHeartbeatCall& call,
                         settings_.members_max, " members."));
     return std::move(draft.step());
   }
-  ConsumerMember member{updated(before->metadata, call), before->assignment};
+  ConsumerMember member{updated(before->metadata, call, std::move(classic)), before->assignment};
   if (!member.metadata.regex.empty() && member.metadata.regex != before->metadata.regex) {
     if (!draft.resolve(member.metadata.regex)) return std::move(draft.step());
   }

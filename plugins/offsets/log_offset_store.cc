@@ -313,10 +313,11 @@ Task<LeaveGroupAnswer> LogOffsetStore::leave(Shard& home, LeaveGroupCall call) {
   LeaveGroupAnswer refused;
   refused.error = call.group_id.empty() ? ApiErrc::invalid_group_id : ApiErrc::not_coordinator;
   if (call.group_id.empty()) co_return refused;
-  const auto work = [&call](PartitionCoordinator& coordinator) {
-    return ready(coordinator.leave(call));
+  const std::string group_id = call.group_id;
+  auto work = [&call](PartitionCoordinator& coordinator) {
+    return coordinator.leave(std::move(call));
   };
-  co_return co_await on_group(home, call.group_id, std::move(refused), work);
+  co_return co_await on_group(home, group_id, std::move(refused), work);
 }
 
 Task<CommitOffsetsAnswer> LogOffsetStore::commit_offsets(Shard& home, CommitOffsetsCall call) {

@@ -14,6 +14,8 @@ struct OffsetSettings {
   ConsumerGroupSettings consumer;
   ConsumerGroupTimes consumer_times;                   // for groups that have none of their own
   bool consumer_protocol = true;                       // group.coordinator.rebalance.protocols
+  bool consumer_upgrade = true;                        // group.consumer.migration.policy
+  bool consumer_downgrade = true;                      // likewise
   std::int32_t topic_partitions = 50;                  // offsets.topic.num.partitions
   std::int16_t topic_replication_factor = 3;           // offsets.topic.replication.factor
   bool topic_replication_exact = false;                // else no more than there are brokers

@@ -59,7 +59,10 @@ Task<ApiErrc> PartitionCoordinator::clear_doubt(Group& group) {
   std::vector<GroupRecord> fence;
   fence.push_back(ConsumerTopicsRecord{group.classic.group_id(), std::nullopt});
   const ApiErrc outcome = co_await write_and_wait(std::move(fence));
-  if (outcome == ApiErrc::none) group.doubtful = false;
+  if (outcome != ApiErrc::none) co_return outcome;
+  group.doubtful = false;
+  if (std::exchange(group.becomes_consumer, false) && group.consumer) finish_upgrade(group);
+  if (group.becomes_classic) finish_downgrade(group);
   co_return outcome;
 }
 
@@ -80,8 +83,10 @@ Task<ApiErrc> PartitionCoordinator::take(Group& group, ConsumerStep& step) {
   }
   for (const std::string& member_id : gone) {
     if (group.consumer && group.consumer->members().contains(member_id)) continue;
-    group.disarm(GroupTimer::session, member_id);
-    group.disarm(GroupTimer::revocation, member_id);
+    for (const GroupTimer kind :
+         {GroupTimer::session, GroupTimer::revocation, GroupTimer::join, GroupTimer::sync}) {
+      group.disarm(kind, member_id);
+    }
   }
   co_return outcome;
 }
@@ -96,21 +101,27 @@ void PartitionCoordinator::tend(Group& group, const std::string& member_id,
   const ConsumerMemberAssignment& has = member->second.assignment;
   if (has.state != MemberState::unrevoked_partitions || has.epoch == kLeaveStaticEpoch) {
     group.disarm(GroupTimer::revocation, member_id);
-  } else if (step.revocation_begins) {
+  } else if (step.revocation_begins && !member->second.metadata.classic) {
     group.arm(GroupTimer::revocation, member_id, member->second.metadata.rebalance_timeout_ms);
   }
   if (has.epoch == kLeaveStaticEpoch) return;  // its time runs on
+  restart_session(group, member_id);
+}
+
+void PartitionCoordinator::restart_session(Group& group, const std::string& member_id) {
+  const auto& classic = group.consumer->members().at(member_id).metadata.classic;
   group.arm(GroupTimer::session, member_id,
-            parts_.consumer_times(group.consumer->group_id()).session_timeout_ms);
+            classic ? classic->session_timeout_ms
+                    : parts_.consumer_times(group.consumer->group_id()).session_timeout_ms);
 }
 
 /// Sessions begin anew where a log was read.
 void PartitionCoordinator::begin_consumers(Group& group) {
   if (!group.consumer) return;
-  const ConsumerGroupTimes times = parts_.consumer_times(group.consumer->group_id());
   for (const auto& [id, member] : group.consumer->members()) {
-    group.arm(GroupTimer::session, id, times.session_timeout_ms);
+    restart_session(group, id);
     if (member.assignment.state != MemberState::unrevoked_partitions) continue;
+    if (member.metadata.classic) continue;
     group.arm(GroupTimer::revocation, id, member.metadata.rebalance_timeout_ms);
   }
 }
@@ -132,9 +143,11 @@ Task<ConsumerHeartbeatAnswer> PartitionCoordinator::consumer_heartbeat(ConsumerH
   if (const ApiErrc doubt = co_await clear_doubt(group); doubt != ApiErrc::none) {
     co_return refused_heartbeat(doubt);
   }
-  const bool is_free =
-      group.classic.state() == ClassicState::empty && group.classic.pending_member_count() == 0;
-  if (!group.consumer && (!joins || !is_free)) {
+  const std::shared_ptr<const ClusterView> view = parts_.view();
+  const bool is_live = group.classic.state() != ClassicState::empty;
+  std::optional<std::vector<GroupRecord>> upgraded;
+  if (!group.consumer && is_live && joins) upgraded = upgrade(group, *view);
+  if (!group.consumer && (!joins || (is_live && !upgraded))) {
     co_return refused_heartbeat(
         ApiErrc::group_id_not_found,
         engine::concat("Group ", call.group_id,
@@ -146,16 +159,39 @@ Task<ConsumerHeartbeatAnswer> PartitionCoordinator::consumer_heartbeat(ConsumerH
     call.member_id = engine::to_string(engine::make_uuid(high, rng.next()));
   }
 
-  const std::shared_ptr<const ClusterView> view = parts_.view();
-  const ConsumerGroup fresh(call.group_id, parts_.settings.consumer);
-  const ConsumerGroup& consumer = group.consumer ? *group.consumer : fresh;
+  if (call.member_epoch == kLeaveEpoch) {
+    co_return co_await leave_for_good(group, std::move(call));
+  }
+  ConsumerGroup fresh(call.group_id, parts_.settings.consumer);
+  if (upgraded) {
+    for (const GroupRecord& record : *upgraded) fresh.apply(record);
+  }
+  const bool begins = !group.consumer;
+  const ConsumerGroup& consumer = begins ? fresh : *group.consumer;
   ConsumerStep step = consumer.heartbeat(call, scene(call.group_id, *view));
+  if (step.answer.error != ApiErrc::none) co_return std::move(step.answer);
+  if (upgraded) {
+    // Whoever waits is told to join again, and then joins the group that this one becomes.
+    group.classic.abandon_all(ApiErrc::rebalance_in_progress);
+    group.becomes_consumer = true;
+    step.records.insert(step.records.begin(), upgraded->begin(), upgraded->end());
+  }
   const ApiErrc outcome = co_await take(group, step);
   if (outcome != ApiErrc::none) co_return refused_heartbeat(outcome);
-  if (step.answer.error == ApiErrc::none && group.consumer) {
-    group.consumer->settle(step);
-    tend(group, call.member_id, step);
-  }
+  group.becomes_consumer = false;
+  if (begins) finish_upgrade(group);
+  group.consumer->settle(step);
+  tend(group, call.member_id, step);
+  co_return std::move(step.answer);
+}
+
+Task<ConsumerHeartbeatAnswer> PartitionCoordinator::leave_for_good(Group& group,
+                                                                   ConsumerHeartbeatCall call) {
+  const std::shared_ptr<const ClusterView> view = parts_.view();
+  ConsumerStep step = group.consumer->heartbeat(call, scene(call.group_id, *view));
+  if (step.answer.error != ApiErrc::none) co_return std::move(step.answer);
+  const ApiErrc outcome = co_await remove_member(group, call.member_id);
+  if (outcome != ApiErrc::none) co_return refused_heartbeat(outcome);
   co_return std::move(step.answer);
 }
 
@@ -178,23 +214,10 @@ Task<void> PartitionCoordinator::end_member(std::string group_id, GroupTimer tim
 
   ApiErrc outcome = co_await clear_doubt(group);
   if (outcome == ApiErrc::none && group.consumer) {
-    const std::shared_ptr<const ClusterView> view = parts_.view();
-    ConsumerStep step = group.consumer->remove(member_id, scene(group_id, *view));
-    outcome = co_await take(group, step);
-    if (outcome == ApiErrc::none && group.consumer) group.consumer->settle(step);
+    outcome = co_await remove_member(group, member_id);
   }
   if (outcome == ApiErrc::none || phase_ != Phase::active || !group.consumer) co_return;
   group.arm(timer, member_id, kRetryMs);
-}
-
-/// For a member of the classic protocol: possible where nobody is left of the other.
-Task<ApiErrc> PartitionCoordinator::leave_consumer_protocol(Group& group) {
-  const ApiErrc doubt = co_await clear_doubt(group);
-  if (doubt != ApiErrc::none || !group.consumer) co_return doubt;
-  if (!group.consumer->members().empty()) co_return ApiErrc::inconsistent_group_protocol;
-  const ApiErrc outcome = co_await write_and_wait(group.consumer->tombstones());
-  if (outcome != ApiErrc::none) group.doubtful = true;
-  co_return outcome;
 }
 
 DescribedConsumerGroup PartitionCoordinator::describe_consumer(const std::string& group_id) const {

@@ -254,8 +254,9 @@ void PartitionCoordinator::apply_group(ClassicGroupRecord record) {
   }
   Group& group = find_or_make(record.group_id);
   group.has_record = true;
+  group.consumer.reset();  // its tombstones came before this
   // Once serving, the members in memory are newer than any record of them.
-  if (phase_ == Phase::loading) group.classic.restore(*record.value);
+  if (phase_ == Phase::loading || group.becomes_classic) group.classic.restore(*record.value);
 }
 
 void PartitionCoordinator::note_write(const std::vector<GroupRecord>& records, bool begins) {
@@ -351,6 +352,10 @@ void PartitionCoordinator::on_timer(const std::string& group_id, GroupTimer time
     if (gate_.enter()) parts_.shard.spawn(end_member(group_id, timer, member_id));
     return;
   }
+  if (group->becomes_consumer) {
+    constexpr std::int64_t kLaterMs = 100;
+    return group->arm(timer, member_id, kLaterMs);
+  }
   group->classic.on_timer(timer, member_id);
   sweep(group_id);
 }
@@ -375,7 +380,13 @@ Task<JoinGroupAnswer> PartitionCoordinator::join(JoinGroupCall call, Parked& par
     co_await group.turn.take(1);
     visit.begin();
     ApiErrc error = refusal();
-    if (error == ApiErrc::none && group.consumer) error = co_await leave_consumer_protocol(group);
+    if (error == ApiErrc::none) error = co_await clear_doubt(group);
+    if (error == ApiErrc::none && group.consumer) {
+      if (!group.consumer->members().empty()) {
+        co_return co_await join_consumer(group, std::move(call));
+      }
+      error = co_await leave_consumer_protocol(group);
+    }
     if (error != ApiErrc::none) co_return refused_join(error, call.member_id);
     request = next_request_++;
     parked_.emplace(request, &parked);
@@ -397,6 +408,9 @@ Task<SyncGroupAnswer> PartitionCoordinator::sync(SyncGroupCall call, Parked& par
   Group* const group = find(call.group_id);
   refused.error = ApiErrc::unknown_member_id;
   if (group == nullptr) co_return refused;
+  if (group->consumer) co_return sync_consumer(*group, call);
+  refused.error = ApiErrc::coordinator_not_available;
+  if (group->becomes_consumer) co_return refused;
 
   const RequestId request = next_request_++;
   parked_.emplace(request, &parked);
@@ -412,23 +426,10 @@ ApiErrc PartitionCoordinator::heartbeat(const HeartbeatCall& call) {
   if (call.group_id.empty()) return ApiErrc::invalid_group_id;
   if (const ApiErrc error = refusal(); error != ApiErrc::none) return error;
   Group* const group = find(call.group_id);
-  return group == nullptr ? ApiErrc::unknown_member_id : group->classic.heartbeat(call);
-}
-
-LeaveGroupAnswer PartitionCoordinator::leave(const LeaveGroupCall& call) {
-  LeaveGroupAnswer answer;
-  answer.error = call.group_id.empty() ? ApiErrc::invalid_group_id : refusal();
-  if (answer.error != ApiErrc::none) return answer;
-  if (Group* group = find(call.group_id)) {
-    answer = group->classic.leave(call);
-    sweep(call.group_id);
-    return answer;
-  }
-  for (const LeaveGroupCall::Member& member : call.members) {
-    answer.members.push_back(
-        {member.member_id, member.group_instance_id, ApiErrc::unknown_member_id});
-  }
-  return answer;
+  if (group == nullptr) return ApiErrc::unknown_member_id;
+  if (group->consumer) return heartbeat_consumer(*group, call);
+  return group->becomes_consumer ? ApiErrc::coordinator_not_available
+                                 : group->classic.heartbeat(call);
 }
 
 // Administration ----------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class PartitionCoordinator {
   engine::Task<JoinGroupAnswer> join(JoinGroupCall call, Parked& parked);
   engine::Task<SyncGroupAnswer> sync(SyncGroupCall call, Parked& parked);
   ApiErrc heartbeat(const HeartbeatCall& call);
-  LeaveGroupAnswer leave(const LeaveGroupCall& call);
+  engine::Task<LeaveGroupAnswer> leave(LeaveGroupCall call);
   engine::Task<CommitOffsetsAnswer> commit_offsets(CommitOffsetsCall call);
   engine::Task<FetchedOffsets> fetch_offsets(FetchOffsetsCall::Group call, bool require_stable);
   engine::Task<DeleteOffsetsAnswer> delete_offsets(DeleteOffsetsCall call);
@@ -133,10 +133,24 @@ class PartitionCoordinator {
   engine::Task<ApiErrc> clear_doubt(Group& group);
   /// Writes what a step says; the refusal, or none. Has the turn.
   engine::Task<ApiErrc> take(Group& group, ConsumerStep& step);
+  engine::Task<ConsumerHeartbeatAnswer> leave_for_good(Group& group, ConsumerHeartbeatCall call);
   void tend(Group& group, const std::string& member_id, const ConsumerStep& step);
   void begin_consumers(Group& group);
+  void restart_session(Group& group, const std::string& member_id);
   engine::Task<void> end_member(std::string group_id, GroupTimer timer, std::string member_id);
+
+  // partition_classic_members.cc: the classic protocol in groups of the other
   engine::Task<ApiErrc> leave_consumer_protocol(Group& group);
+  engine::Task<JoinGroupAnswer> join_consumer(Group& group, JoinGroupCall call);
+  SyncGroupAnswer sync_consumer(Group& group, const SyncGroupCall& call);
+  ApiErrc heartbeat_consumer(Group& group, const HeartbeatCall& call);
+  void await_join(Group& group, const std::string& member_id);
+  engine::Task<ApiErrc> leave_one(Group& group, LeaveGroupCall::Member member);
+  std::optional<std::vector<GroupRecord>> upgrade(const Group& group,
+                                                  const ClusterView& view) const;
+  void finish_upgrade(Group& group);
+  void finish_downgrade(Group& group);
+  engine::Task<ApiErrc> remove_member(Group& group, std::string member_id);
 
   // partition_offsets.cc: commit, fetch, deletion, age
   std::vector<GroupRecord> tombstones(const Group& group) const;

@@ -49,6 +49,14 @@ struct PartitionCoordinator::Group final : GroupHost {
   engine::io::Semaphore turn;
   std::uint32_t visitors = 0;  // those that have or wait for their turn; the group stays
   bool doubtful = false;       // a write failed and may yet be in the log
+  // A write is under way, or in doubt, that makes another kind of group of this one.
+  bool becomes_consumer = false;
+  bool becomes_classic = false;
+
+  void forget_timers() {
+    for (auto& [name, timer] : timers) owner.parts_.shard.timers().disarm(timer);
+    timers.clear();
+  }
 
   /// Keeps the group while it waits, and gives the turn back at the end of a scope.
   class Visit {

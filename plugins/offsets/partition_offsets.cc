@@ -24,7 +24,9 @@ Task<CommitOffsetsAnswer> PartitionCoordinator::commit_offsets(CommitOffsetsCall
   if (answer.error != ApiErrc::none) co_return answer;
   Group* const group = find(call.group_id);
   const ConsumerGroup* const consumer = group == nullptr ? nullptr : group->consumer.get();
-  if (consumer != nullptr) {
+  if (group != nullptr && group->becomes_consumer) {
+    answer.error = ApiErrc::coordinator_not_available;
+  } else if (consumer != nullptr) {
     answer.error = group->classic.state() == ClassicState::dead
                        ? ApiErrc::coordinator_not_available
                        : consumer->check_commit(call.generation, call.member_id,

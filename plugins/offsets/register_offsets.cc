@@ -43,6 +43,9 @@ OffsetSettings offset_settings(const BrokerSettings& settings) {
       settings.get_list("group.coordinator.rebalance.protocols");
   own.consumer_protocol =
       std::find(protocols.begin(), protocols.end(), "consumer") != protocols.end();
+  const std::string policy = settings.get_string("group.consumer.migration.policy");
+  own.consumer_upgrade = policy == "upgrade" || policy == "bidirectional";
+  own.consumer_downgrade = policy == "downgrade" || policy == "bidirectional";
   own.topic_partitions = int32("offsets.topic.num.partitions");
   own.topic_replication_factor =
       static_cast<std::int16_t>(settings.get_integer("offsets.topic.replication.factor"));

@@ -269,10 +269,10 @@ class Requests(unittest.TestCase):
 class Program:
     """One group_member.py, and what it said."""
 
-    def __init__(self, address, group, topic, instance=""):
+    def __init__(self, address, group, topic, instance="", protocol="consumer"):
         self.process = process.start(
             [packages.python(), "-B", packages.PROGRAMS / "group_member.py", address, group, topic,
-             instance], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             instance, protocol], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.owned, self.values, self.errors = [], [], []
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
@@ -395,6 +395,54 @@ class Clients(unittest.TestCase):
         admin.wait_until(lambda: len(one.owned) == 2, "the topic that is there", 60)
         admin.create(self.broker.port, "pat-2", partitions=1)
         admin.wait_until(lambda: len(one.owned) == 3, "the topic that came", 60)
+
+
+class Migration(unittest.TestCase):
+    """Members of both protocols in one group, and the way there and back."""
+
+    def test_there_and_back(self):
+        packages.tool_server_classpath()
+        packages.python()
+        broker = self.enterContext(Broker(_QUICK))
+        admin.create(broker.port, "both", partitions=6)
+
+        def start(protocol):
+            member = Program(broker.address, "mg", "both", "", protocol)
+            self.addCleanup(member.kill)
+            return member
+
+        def kind():
+            with wire.Client(broker.port) as client:
+                return [g["group_type"] for g in client.call("ListGroups", 5)["groups"]
+                        if g["group_id"] == "mg"]
+
+        def shares(*members):
+            owned = [one for member in members for one in member.owned]
+            return (len(owned) == len(set(owned)) == 6 and
+                    max(len(m.owned) for m in members) - min(len(m.owned) for m in members) <= 1)
+
+        old = [start("classic"), start("classic")]
+        admin.wait_until(lambda: shares(*old), "halves", 60)
+        self.assertEqual(kind(), ["classic"])
+        new = [start("consumer")]
+        admin.wait_until(lambda: shares(*old, *new), "thirds", 60)
+        self.assertEqual(kind(), ["consumer"])
+        with wire.Client(broker.port) as client:
+            group = client.call("ConsumerGroupDescribe", 1, group_ids=["mg"])["groups"][0]
+            self.assertEqual(sorted(m["member_type"] for m in group["members"]), [0, 0, 1])
+        old.pop().close()
+        new.append(start("consumer"))
+        admin.wait_until(lambda: shares(*old, *new), "thirds of others", 60)
+        old.pop().close()
+        admin.wait_until(lambda: shares(*new), "all new", 60)
+        self.assertEqual(kind(), ["consumer"])
+        old = [start("classic")]
+        admin.wait_until(lambda: shares(*old, *new), "one old again", 60)
+        new.pop().close()
+        new.pop().close()
+        admin.wait_until(lambda: len(old[0].owned) == 6 and kind() == ["classic"], "all old", 60)
+        old[0].close()
+        self.assertEqual([m.errors for m in old + new], [[]])
 
 
 class Restart(unittest.TestCase):

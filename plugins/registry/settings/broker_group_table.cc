@@ -24,7 +24,7 @@ constexpr SettingDef kSettings[] = {
     {"group.consumer.max.size", kInt, kMaxIntText, 1, kMax, "", kReadOnly, kInForce,
      "Members of one consumer group."},
     {"group.consumer.migration.policy", kString, "bidirectional", kMin, kMax,
-     "disabled,downgrade,upgrade,bidirectional", kReadOnly, kNoEffect,
+     "disabled,downgrade,upgrade,bidirectional", kReadOnly, kInForce,
      "Ways a group may change between the classic and the consumer protocol."},
     {"group.consumer.min.assignment.interval.ms", kInt, "0", 0, kMax, "", kReadOnly, kNoEffect,
      "Least that a consumer group may set it to."},

@@ -1,6 +1,6 @@
-"""A member of a group of the consumer protocol, by confluent-kafka, until its input ends.
+"""A member of a group, by confluent-kafka, until its input ends.
 
-group_member.py ADDRESS GROUP TOPIC INSTANCE
+group_member.py ADDRESS GROUP TOPIC INSTANCE classic|consumer
 A topic that begins with ^ is a pattern. An empty instance is none. Says, one JSON object a line:
 {"owned": [[topic, partition], ...]} after each rebalance, {"value": text} for each record, and
 {"error": text}.
@@ -12,7 +12,7 @@ import threading
 
 import confluent_kafka
 
-ADDRESS, GROUP, TOPIC, INSTANCE = sys.argv[1:]
+ADDRESS, GROUP, TOPIC, INSTANCE, PROTOCOL = sys.argv[1:]
 ended = threading.Event()
 
 
@@ -35,8 +35,11 @@ def rebalanced(consumer, partitions, *, add):
     say(owned=sorted(owned | moved if add else owned - moved))
 
 
-settings = {"bootstrap.servers": ADDRESS, "group.id": GROUP, "group.protocol": "consumer",
+settings = {"bootstrap.servers": ADDRESS, "group.id": GROUP, "group.protocol": PROTOCOL,
             "auto.offset.reset": "earliest", "auto.commit.interval.ms": 200}
+if PROTOCOL == "classic":
+    settings |= {"partition.assignment.strategy": "cooperative-sticky",
+                 "session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 if INSTANCE:
     settings["group.instance.id"] = INSTANCE
 threading.Thread(target=wait_for_end, daemon=True).start()
