@@ -49,11 +49,13 @@ std::optional<ClassicSubscription> read_subscription(engine::Bytes bytes, const 
   return subscription;
 }
 
-std::optional<PartitionSet> read_assignment(engine::Bytes bytes, const ClusterView& view) {
-  if (bytes.empty()) return PartitionSet{};
+std::optional<ClassicAssignment> read_assignment(engine::Bytes bytes, const ClusterView& view) {
+  if (bytes.empty()) return ClassicAssignment{};
   const auto found = read<messages::ConsumerProtocolAssignment>(bytes);
   if (!found) return std::nullopt;
-  return to_set(found->first.assigned_partitions, view);
+  const auto& user_data = found->first.user_data;
+  return ClassicAssignment{to_set(found->first.assigned_partitions, view),
+                           user_data && !user_data->empty()};
 }
 
 MemberBytes write_assignment(const PartitionEpochs& partitions, const ClusterView& view,

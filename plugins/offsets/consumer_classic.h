@@ -1,5 +1,6 @@
-// plugins/offsets/consumer_classic.h: what consumers of the classic protocol tell each other through
-// the group: subscriptions and assignments, as a version (2 bytes) and a body each (schema/).
+// plugins/offsets/consumer_classic.h: what consumers of the classic protocol tell each other
+// through the group: subscriptions and assignments, as a version (2 bytes) and a body each
+// (schema/).
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,13 @@ struct ClassicSubscription {
 /// Nothing where the bytes are none.
 std::optional<ClassicSubscription> read_subscription(engine::Bytes bytes, const ClusterView& view);
 
-/// Of topics that are there; no bytes at all are no partitions. Nothing where the bytes are none.
-std::optional<PartitionSet> read_assignment(engine::Bytes bytes, const ClusterView& view);
+struct ClassicAssignment {
+  PartitionSet partitions;     // of topics that are there
+  bool has_user_data = false;  // from an assignor of its own kind to itself
+};
+
+/// No bytes at all are no partitions. Nothing where the bytes are none.
+std::optional<ClassicAssignment> read_assignment(engine::Bytes bytes, const ClusterView& view);
 
 /// In the version of the member's subscription.
 MemberBytes write_assignment(const PartitionEpochs& partitions, const ClusterView& view,

@@ -88,7 +88,7 @@ class ConsumerGroup {
   ConsumerStep remove(const std::string& member_id, const ConsumerScene& scene) const;
   // Members of the classic protocol: consumer_group_classic.cc
   /// The records that make a consumer group of a classic one, whose members stay. Nothing where
-  /// they are no consumers or cannot be understood.
+  /// they are no consumers, cannot be understood, or have an assignor that sends data of its own.
   static std::optional<std::vector<GroupRecord>> upgraded(const ClassicGroup& classic,
                                                           const ClusterView& view);
   /// The classic group that is left without `leaving`; nothing where anybody else speaks the

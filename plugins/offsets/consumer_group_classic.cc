@@ -25,8 +25,9 @@ std::optional<std::vector<GroupRecord>> ConsumerGroup::upgraded(const ClassicGro
     if (protocols.empty()) return std::nullopt;
     std::optional<ClassicSubscription> subscription =
         read_subscription(protocols.front().metadata, view);
-    const std::optional<PartitionSet> has = read_assignment(member.assignment, view);
-    if (!subscription || !has) return std::nullopt;
+    const std::optional<ClassicAssignment> has = read_assignment(member.assignment, view);
+    // An assignor that talks to itself is more than the group could do in its place: Streams'.
+    if (!subscription || !has || has->has_user_data) return std::nullopt;
     ConsumerMemberMetadata metadata;
     metadata.instance_id = member.group_instance_id;
     metadata.rack_id = std::move(subscription->rack_id);
@@ -37,7 +38,7 @@ std::optional<std::vector<GroupRecord>> ConsumerGroup::upgraded(const ClassicGro
     metadata.classic = ClassicMemberData{member.session_timeout_ms, protocols};
     ConsumerMemberAssignment assignment{.epoch = epoch, .previous_epoch = epoch};
     PartitionSet target;
-    for (const auto& [topic, partitions] : *has) {
+    for (const auto& [topic, partitions] : has->partitions) {
       for (const std::int32_t partition : partitions) {
         // A client's assignor may have given one to two.
         if (!taken.insert({topic, partition}).second) continue;
@@ -187,8 +188,8 @@ SyncGroupAnswer ConsumerGroup::sync_classic(const SyncGroupCall& call,
   const auto subscription = read_subscription(protocol.metadata, view);
   answer.protocol_type = kConsumerProtocolType;
   answer.protocol_name = protocol.name;
-  answer.assignment = write_assignment(member.assignment.assigned, view,
-                                       subscription ? subscription->version : 0);
+  answer.assignment =
+      write_assignment(member.assignment.assigned, view, subscription ? subscription->version : 0);
   return answer;
 }
 

@@ -129,8 +129,8 @@ Task<ApiErrc> PartitionCoordinator::leave_one(Group& group, LeaveGroupCall::Memb
 // Changes of protocol -----------------------------------------------------------------------------
 
 /// What makes a consumer group of a classic one with members; nothing where that may not be.
-std::optional<std::vector<GroupRecord>> PartitionCoordinator::upgrade(const Group& group,
-                                                                      const ClusterView& view) const {
+std::optional<std::vector<GroupRecord>> PartitionCoordinator::upgrade(
+    const Group& group, const ClusterView& view) const {
   const bool fits = group.classic.member_count() <=
                     static_cast<std::size_t>(parts_.settings.consumer.members_max);
   if (!parts_.settings.consumer_upgrade || !fits) return std::nullopt;
@@ -160,11 +160,10 @@ Task<ApiErrc> PartitionCoordinator::remove_member(Group& group, std::string memb
   if (step.records.empty()) co_return ApiErrc::none;
   std::optional<ClassicGroupState> classic;
   if (parts_.settings.consumer_downgrade) classic = group.consumer->downgraded(member_id, now);
-  if (classic && classic->members.size() <=
-                     static_cast<std::size_t>(parts_.settings.classic.members_max)) {
+  if (classic &&
+      classic->members.size() <= static_cast<std::size_t>(parts_.settings.classic.members_max)) {
     step.records = group.consumer->tombstones();
-    step.records.push_back(
-        ClassicGroupRecord{group.consumer->group_id(), std::move(*classic)});
+    step.records.push_back(ClassicGroupRecord{group.consumer->group_id(), std::move(*classic)});
     group.becomes_classic = true;
   }
   const ApiErrc outcome = co_await take(group, step);

@@ -151,7 +151,8 @@ Task<ConsumerHeartbeatAnswer> PartitionCoordinator::consumer_heartbeat(ConsumerH
     co_return refused_heartbeat(
         ApiErrc::group_id_not_found,
         engine::concat("Group ", call.group_id,
-                       is_visible(group) ? " is not a consumer group." : " not found."));
+                       is_visible(group) ? " is not a consumer group, and cannot become one now."
+                                         : " not found."));
   }
   if (call.member_id.empty()) {
     engine::io::Rng& rng = parts_.shard.rng();

@@ -13,6 +13,7 @@ import threading
 import confluent_kafka
 
 ADDRESS, GROUP, TOPIC, INSTANCE, PROTOCOL = sys.argv[1:]
+EAGER = PROTOCOL == "classic"  # with range: everything is given up before it is shared out anew
 ended = threading.Event()
 
 
@@ -28,7 +29,10 @@ def wait_for_end():
 def rebalanced(consumer, partitions, *, add):
     owned = {(one.topic, one.partition) for one in consumer.assignment()}
     moved = {(one.topic, one.partition) for one in partitions}
-    if add:
+    if EAGER:
+        consumer.assign(partitions) if add else consumer.unassign()
+        owned = set()
+    elif add:
         consumer.incremental_assign(partitions)
     else:
         consumer.incremental_unassign(partitions)
@@ -38,7 +42,7 @@ def rebalanced(consumer, partitions, *, add):
 settings = {"bootstrap.servers": ADDRESS, "group.id": GROUP, "group.protocol": PROTOCOL,
             "auto.offset.reset": "earliest", "auto.commit.interval.ms": 200}
 if PROTOCOL == "classic":
-    settings |= {"partition.assignment.strategy": "cooperative-sticky",
+    settings |= {"partition.assignment.strategy": "range",
                  "session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 if INSTANCE:
     settings["group.instance.id"] = INSTANCE

@@ -97,16 +97,16 @@ struct ClassicClient {
     const auto view = host->view();
     const auto has = read_assignment(answer.assignment, *view);
     EXPECT_TRUE(has.has_value());
-    const auto topic = has->find(host->topic_id);
-    const std::set<std::int32_t> now = topic == has->end() ? std::set<std::int32_t>{}
-                                                           : topic->second;
+    const auto topic = has->partitions.find(host->topic_id);
+    const std::set<std::int32_t> now =
+        topic == has->partitions.end() ? std::set<std::int32_t>{} : topic->second;
     gave_up = !std::includes(now.begin(), now.end(), owned.begin(), owned.end());
     owned = now;
     return ApiErrc::none;
   }
   ApiErrc heartbeat() {
-    const ApiErrc error = host->coordinator->heartbeat(
-        {.group_id = "g", .generation = generation, .member_id = id});
+    const ApiErrc error =
+        host->coordinator->heartbeat({.group_id = "g", .generation = generation, .member_id = id});
     host->turn();
     return error;
   }
@@ -135,7 +135,7 @@ MemberBytes assigned(const World& host, const std::set<std::int32_t>& partitions
 }
 
 /// Two classic members, stable, with two partitions each.
-void make_classic(World& host, ClassicClient& one, ClassicClient& two) {
+void make_classic(World& host, ClassicClient& one, ClassicClient& two, bool user_data = false) {
   one.begin_join();
   two.begin_join();
   host.pass(6'000);
@@ -143,8 +143,13 @@ void make_classic(World& host, ClassicClient& one, ClassicClient& two) {
   ASSERT_TRUE(two.end_join());
   ClassicClient& leader = one.joined.leader == one.id ? one : two;
   ClassicClient& other = &leader == &one ? two : one;
-  ASSERT_EQ(leader.sync({{one.id, assigned(host, {0, 1})}, {two.id, assigned(host, {2, 3})}}),
-            ApiErrc::none);
+  MemberBytes first = assigned(host, {0, 1});
+  if (user_data) {
+    first.resize(first.size() - 4);
+    put32(first, 1);
+    first.push_back(std::byte{7});
+  }
+  ASSERT_EQ(leader.sync({{one.id, first}, {two.id, assigned(host, {2, 3})}}), ApiErrc::none);
   ASSERT_EQ(other.sync(), ApiErrc::none);
   ASSERT_EQ(host.kind(), "classic Stable");
 }
@@ -246,8 +251,8 @@ TEST(PartitionMigration, ClassicMembersOfAConsumerGroupFollowItsRules) {
   EXPECT_EQ(host.run(host.coordinator->join(wrong, parked_too)).error,
             ApiErrc::inconsistent_group_protocol);
 
-  const LeaveGroupAnswer left = host.run(
-      host.coordinator->leave({"g", {{one.id, {}, {}}, {"x", {}, {}}, {"m3", {}, {}}}}));
+  const LeaveGroupAnswer left =
+      host.run(host.coordinator->leave({"g", {{one.id, {}, {}}, {"x", {}, {}}, {"m3", {}, {}}}}));
   ASSERT_EQ(left.members.size(), 3u);
   EXPECT_EQ(left.members[0].error, ApiErrc::none);
   EXPECT_EQ(left.members[1].error, ApiErrc::unknown_member_id);
@@ -285,7 +290,7 @@ TEST(PartitionMigration, HappensOnlyWhereItIsAllowed) {
   TestClient three = host.client("m3");
   const ConsumerHeartbeatAnswer refused = three.beat();
   EXPECT_EQ(refused.error, ApiErrc::group_id_not_found);
-  EXPECT_EQ(refused.message, "Group g is not a consumer group.");
+  EXPECT_EQ(refused.message, "Group g is not a consumer group, and cannot become one now.");
   EXPECT_EQ(one.heartbeat(), ApiErrc::none);
   host.settings.consumer_upgrade = true;
   host.settings.consumer_downgrade = false;
@@ -293,6 +298,17 @@ TEST(PartitionMigration, HappensOnlyWhereItIsAllowed) {
   EXPECT_EQ(three.leave(), ApiErrc::none);
   EXPECT_EQ(host.list().at(0).type, "consumer");
   EXPECT_EQ(one.heartbeat(), ApiErrc::rebalance_in_progress);
+}
+
+TEST(PartitionMigration, GroupsWhoseAssignorSendsDataOfItsOwnStayClassic) {
+  World host;
+  ClassicClient one(host);
+  ClassicClient two(host);
+  make_classic(host, one, two, true);
+  TestClient three = host.client("m3");
+  EXPECT_EQ(three.beat().error, ApiErrc::group_id_not_found);
+  EXPECT_EQ(host.kind(), "classic Stable");
+  EXPECT_EQ(one.heartbeat(), ApiErrc::none);
 }
 
 TEST(PartitionMigration, AFailedWriteLeavesTheKindOfGroupAsItWas) {
