@@ -14,7 +14,7 @@ using Pass = engine::io::Gate::Pass;
 /// Empty groups change their protocol whenever somebody wants it.
 Task<ApiErrc> PartitionCoordinator::leave_consumer_protocol(Group& group) {
   const ApiErrc outcome = co_await write_and_wait(group.consumer->tombstones());
-  if (outcome != ApiErrc::none) group.doubtful = true;
+  if (outcome != ApiErrc::none) doubt(group);
   co_return outcome;
 }
 

@@ -13,7 +13,9 @@ using Pass = engine::io::Gate::Pass;
 
 namespace {
 
-constexpr std::int64_t kRetryMs = 1'000;  // of ending a member, when its records cannot be written
+constexpr std::int64_t kRetryMs = 1'000;  // of what the coordinator itself has to write
+constexpr std::int64_t kDoubtMs = 500;    // sooner than a retry, which then knows the truth
+const std::string kNobody;  // in place of a member: the group's own timer, that clears its doubt
 
 ConsumerHeartbeatAnswer refused_heartbeat(ApiErrc error, std::string message = {}) {
   ConsumerHeartbeatAnswer answer;
@@ -53,16 +55,28 @@ void PartitionCoordinator::apply_consumer(const GroupRecord& record) {
   sweep(id);
 }
 
+/// What was written for the group may be in the log or not; it is found out soon, or before its
+/// next step.
+void PartitionCoordinator::doubt(Group& group) {
+  group.doubtful = true;
+  group.arm(GroupTimer::session, kNobody, kDoubtMs);
+}
+
 /// A record behind the one that failed tells what became of it: the log is read in order.
 Task<ApiErrc> PartitionCoordinator::clear_doubt(Group& group) {
   if (!group.doubtful) co_return ApiErrc::none;
   std::vector<GroupRecord> fence;
   fence.push_back(ConsumerTopicsRecord{group.classic.group_id(), std::nullopt});
   const ApiErrc outcome = co_await write_and_wait(std::move(fence));
-  if (outcome != ApiErrc::none) co_return outcome;
+  if (outcome != ApiErrc::none) {
+    doubt(group);
+    co_return outcome;
+  }
   group.doubtful = false;
+  group.disarm(GroupTimer::session, kNobody);
   if (std::exchange(group.becomes_consumer, false) && group.consumer) finish_upgrade(group);
   if (group.becomes_classic) finish_downgrade(group);
+  begin_consumers(group);
   co_return outcome;
 }
 
@@ -78,7 +92,7 @@ Task<ApiErrc> PartitionCoordinator::take(Group& group, ConsumerStep& step) {
   }
   const ApiErrc outcome = co_await write_and_wait(std::move(step.records));
   if (outcome != ApiErrc::none) {
-    group.doubtful = true;
+    doubt(group);
     co_return outcome;
   }
   for (const std::string& member_id : gone) {
@@ -115,10 +129,11 @@ void PartitionCoordinator::restart_session(Group& group, const std::string& memb
                     : parts_.consumer_times(group.consumer->group_id()).session_timeout_ms);
 }
 
-/// Sessions begin anew where a log was read.
+/// Sessions begin of members that come from the log, and not from a step that was answered.
 void PartitionCoordinator::begin_consumers(Group& group) {
   if (!group.consumer) return;
   for (const auto& [id, member] : group.consumer->members()) {
+    if (group.timers.contains({GroupTimer::session, id})) continue;
     restart_session(group, id);
     if (member.assignment.state != MemberState::unrevoked_partitions) continue;
     if (member.metadata.classic) continue;
@@ -206,17 +221,18 @@ Task<void> PartitionCoordinator::end_member(std::string group_id, GroupTimer tim
   Group::Visit visit(group);
   co_await group.turn.take(1);
   visit.begin();
-  if (phase_ != Phase::active || !group.consumer) co_return;
-  if (group.timers.contains({timer, member_id})) co_return;
+  if (phase_ != Phase::active || group.timers.contains({timer, member_id})) co_return;
+  if (const ApiErrc doubt = co_await clear_doubt(group); doubt != ApiErrc::none) {
+    if (group.consumer && member_id != kNobody) group.arm(timer, member_id, kRetryMs);
+    co_return;
+  }
+  if (!group.consumer) co_return;
   const auto member = group.consumer->members().find(member_id);
   if (member == group.consumer->members().end()) co_return;
   const bool revokes = member->second.assignment.state == MemberState::unrevoked_partitions;
   if (timer == GroupTimer::revocation && !revokes) co_return;
 
-  ApiErrc outcome = co_await clear_doubt(group);
-  if (outcome == ApiErrc::none && group.consumer) {
-    outcome = co_await remove_member(group, member_id);
-  }
+  const ApiErrc outcome = co_await remove_member(group, member_id);
   if (outcome == ApiErrc::none || phase_ != Phase::active || !group.consumer) co_return;
   group.arm(timer, member_id, kRetryMs);
 }

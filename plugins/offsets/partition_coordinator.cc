@@ -348,7 +348,8 @@ void PartitionCoordinator::on_timer(const std::string& group_id, GroupTimer time
   Group* const group = find(group_id);
   group->timers.erase({timer, member_id});
   if (phase_ != Phase::active) return;
-  if (group->consumer) {
+  const bool of_doubt = timer == GroupTimer::session && member_id.empty();
+  if (group->consumer || of_doubt) {
     if (gate_.enter()) parts_.shard.spawn(end_member(group_id, timer, member_id));
     return;
   }

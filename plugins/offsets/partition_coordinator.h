@@ -129,6 +129,7 @@ class PartitionCoordinator {
   // partition_consumers.cc: the consumer protocol
   engine::Uuid topic_id(const std::string& topic) const;
   ConsumerScene scene(const std::string& group_id, const ClusterView& view) const;
+  void doubt(Group& group);
   /// Makes sure of what the log holds of the group, where a write has failed. Has the turn.
   engine::Task<ApiErrc> clear_doubt(Group& group);
   /// Writes what a step says; the refusal, or none. Has the turn.

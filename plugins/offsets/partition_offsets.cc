@@ -220,7 +220,9 @@ Task<ApiErrc> PartitionCoordinator::delete_group(std::string group_id) {
   if (const ApiErrc doubt = co_await clear_doubt(*group); doubt != ApiErrc::none) co_return doubt;
   std::vector<GroupRecord> records = tombstones(*group);
   group->classic.mark_dead();
-  co_return co_await delete_dead(std::move(group_id), std::move(records));
+  const ApiErrc outcome = co_await delete_dead(std::move(group_id), std::move(records));
+  if (outcome != ApiErrc::none && group->consumer) doubt(*group);
+  co_return outcome;
 }
 
 /// The group is Dead, so that nothing is written for it behind these; it lives again after.
@@ -326,7 +328,8 @@ Task<void> PartitionCoordinator::expire_offsets() {
       visit.begin();
       group->classic.mark_dead();
       outcome = co_await delete_dead(std::move(id), std::move(records));
-      if (outcome == ApiErrc::none) group->doubtful = false;
+      group->doubtful = false;
+      if (outcome != ApiErrc::none && group->consumer) doubt(*group);
     } else {
       outcome = co_await write_in_pieces(std::move(records));
     }

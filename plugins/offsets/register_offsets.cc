@@ -12,6 +12,10 @@ namespace {
 
 ApiResult<std::unique_ptr<LogOffsetStore>> make(const Deps& deps, const ConfigView&) {
   const PluginHost& host = deps.host();
+  if (host.settings.get_list("group.consumer.assignors").empty()) {
+    return refuse(ApiErrc::invalid_config,
+                  "group.consumer.assignors is empty; name uniform, range or both");
+  }
   LogStore& store = deps.get<LogStore>();
   return std::make_unique<LogOffsetStore>(
       LogOffsetStoreParts{.shards = host.shards,

@@ -256,6 +256,30 @@ class Requests(unittest.TestCase):
         self.assertEqual((wire.error_name(classic["error_code"]), classic["group_state"]),
                          ("GROUP_ID_NOT_FOUND", "Dead"))
 
+    def test_ranges(self):
+        sizes = {"seven": 7, "five": 5}
+        for topic, partitions in sizes.items():
+            admin.create(self.broker.port, topic, partitions=partitions)
+        names = {admin.topic_id(self.client, topic): topic for topic in sizes}
+        wanted = [["five", "seven"], ["seven"], ["five", "seven"]]
+        members = [Member(self.client, self.group, topics, server_assignor="range")
+                   for topics in wanted]
+        members[2].more["instance_id"] = "static"  # goes first
+        for number, member in enumerate(members):
+            member.id = str(uuid.UUID(int=number + 1))
+
+        def beat_all():
+            for member in members:
+                more = {} if member is not members[2] else {"instance_id": "static"}
+                self.assertEqual(member.beat(**more), "NONE")
+            return self.described()["group_state"] == "Stable"
+
+        admin.wait_until(beat_all, "all have their share")
+        found = [{names[topic]: sorted(numbers) for topic, numbers in member.owned.items()}
+                 for member in members]
+        self.assertEqual(found, [{"five": [3, 4], "seven": [3, 4]}, {"seven": [5, 6]},
+                                 {"five": [0, 1, 2], "seven": [0, 1, 2]}])
+
     def test_patterns(self):
         for name in ("re-1", "re-2", "xre-1"):
             admin.create(self.broker.port, name, partitions=1)

@@ -133,6 +133,21 @@ TEST(PartitionConsumers, AWriteWhoseAnswerWasLostIsReadBackBeforeTheNextStep) {
   lost_write_is_read_back(true);
 }
 
+// Its client never came back: nobody but the coordinator itself will find out.
+TEST(PartitionConsumers, AMemberWhoseJoinWasLostGoesWithItsSession) {
+  for (const bool delayed : {false, true}) {
+    World host;
+    host.replicator.delay_lost = delayed;
+    host.replicator.next_fault = ApiErrc::request_timed_out;
+    host.replicator.lose_answer = true;
+    host.client("m1").beat();
+    host.pass(2'000);
+    EXPECT_EQ(host.describe().members.size(), 1u);
+    host.pass(45'000);
+    EXPECT_EQ(host.describe().state, "Empty");
+  }
+}
+
 TEST(PartitionConsumers, SilentMembersGo) {
   World host;
   TestClient one = host.client("m1");

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
+#include <random>
 
 #include "engine/byte_order.h"
 #include "plugins/offsets/consumer_classic.h"
@@ -59,7 +61,7 @@ struct World : CoordinatorHarness {
   std::string kind() { return list().at(0).type + " " + list().at(0).state; }
 };
 
-/// A cooperative consumer of the classic protocol.
+/// A consumer of the classic protocol: cooperative, or one that gives all up before it joins.
 struct ClassicClient {
   explicit ClassicClient(World& world) : host(&world) {}
 
@@ -71,6 +73,7 @@ struct ClassicClient {
   }
   /// Asks to join; the answer comes when it comes.
   void begin_join() {
+    if (is_eager) owned.clear();
     parked = std::make_unique<Parked>(host->shard);
     joining = host->begin(host->coordinator->join(call(), *parked));
     if (joining->has_value() && (*joining)->error == ApiErrc::member_id_required) {
@@ -114,8 +117,19 @@ struct ClassicClient {
   void beat() {
     const ApiErrc error = heartbeat();
     if (error == ApiErrc::none && !std::exchange(gave_up, false)) return;
+    if (error == ApiErrc::unknown_member_id || error == ApiErrc::illegal_generation) forget();
     begin_join();
-    if (end_join()) sync();
+    if (!end_join()) return;
+    if (sync() != ApiErrc::none) gave_up = true;  // joins again
+  }
+  void forget() {
+    id.clear();
+    generation = -1;
+    owned.clear();
+  }
+  void leave() {
+    host->run(host->coordinator->leave({"g", {{id, {}, {}}}}));
+    forget();
   }
 
   World* host;
@@ -123,6 +137,7 @@ struct ClassicClient {
   std::int32_t generation = -1;
   std::set<std::int32_t> owned;
   bool gave_up = false;
+  bool is_eager = false;
   JoinGroupAnswer joined;
   std::unique_ptr<Parked> parked;
   std::shared_ptr<std::optional<JoinGroupAnswer>> joining;
@@ -298,6 +313,77 @@ TEST(PartitionMigration, HappensOnlyWhereItIsAllowed) {
   EXPECT_EQ(three.leave(), ApiErrc::none);
   EXPECT_EQ(host.list().at(0).type, "consumer");
   EXPECT_EQ(one.heartbeat(), ApiErrc::rebalance_in_progress);
+}
+
+// Members of both kinds come, go, lose answers and fall behind, over a log that fails and a broker
+// that restarts. One of the consumer protocol stays, so that the group does.
+TEST(PartitionMigration, MixedGroupsNeverGiveAPartitionToTwo) {
+  std::size_t classic_shares = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937_64 random(seed);
+    const auto pick = [&](std::uint64_t bound) { return random() % bound; };
+    World host;
+    host.topic_partitions = 7;
+    host.replicator.delay_lost = seed % 2 == 0;
+    std::deque<TestClient> consumers;
+    for (int i = 0; i < 3; ++i) consumers.push_back(host.client("m" + std::to_string(i)));
+    std::deque<ClassicClient> classics;
+    for (int i = 0; i < 3; ++i) classics.emplace_back(host).is_eager = i == 2;
+    const auto check = [&] {
+      std::set<std::int32_t> held;
+      for (const TestClient& one : consumers) {
+        for (const auto& [topic, partition] : one.owned) EXPECT_TRUE(held.insert(partition).second);
+      }
+      for (const ClassicClient& one : classics) {
+        for (const std::int32_t partition : one.owned) EXPECT_TRUE(held.insert(partition).second);
+      }
+      return held.size();
+    };
+    consumers[0].beat();
+    for (int i = 0; i < 200; ++i) {
+      if (pick(6) == 0) {
+        const bool lost = pick(2) == 0;
+        host.replicator.next_fault =
+            lost ? ApiErrc::request_timed_out : ApiErrc::not_enough_replicas;
+        host.replicator.lose_answer = lost;
+      }
+      TestClient& consumer = consumers[pick(consumers.size())];
+      ClassicClient& classic = classics[pick(classics.size())];
+      switch (pick(10)) {
+        case 0:
+          if (&consumer != &consumers[0]) consumer.leave();
+          break;
+        case 1: classic.leave(); break;
+        case 2: consumer.beat_unheard(); break;
+        case 3:
+          host.replicator.next_fault = ApiErrc::none;
+          host.replicator.lose_answer = false;
+          host.replicator.show_late();
+          host.restart();
+          break;
+        case 4:
+        case 5:
+        case 6: consumer.beat(); break;
+        default: classic.beat();
+      }
+      check();
+      if (::testing::Test::HasFailure()) return;
+    }
+    host.replicator.next_fault = ApiErrc::none;
+    host.replicator.lose_answer = false;
+    for (int i = 0; i < 30; ++i) {
+      host.pass(4'000);  // those that went unheard go, too
+      for (TestClient& one : consumers) one.beat();
+      for (ClassicClient& one : classics) one.beat();
+      check();
+    }
+    EXPECT_EQ(check(), 7u);
+    EXPECT_EQ(host.kind(), "consumer Stable");
+    for (const ClassicClient& one : classics) classic_shares += one.owned.size();
+    if (::testing::Test::HasFailure()) return;
+  }
+  EXPECT_GE(classic_shares, 60u * 3);
 }
 
 TEST(PartitionMigration, GroupsWhoseAssignorSendsDataOfItsOwnStayClassic) {
