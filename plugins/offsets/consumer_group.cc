@@ -126,6 +126,7 @@ void ConsumerGroup::settle(const ConsumerStep& step) {
 
 std::vector<GroupRecord> ConsumerGroup::tombstones() const {
   std::vector<GroupRecord> records;
+  records.reserve(2 * members_.size() + targets_.size() + regexes_.size() + 3);
   for (const auto& [id, member] : members_) {
     records.push_back(ConsumerAssignmentRecord{group_id_, id, std::nullopt});
   }
@@ -271,20 +272,20 @@ std::size_t ConsumerGroup::memory_bytes() const {
     bytes += kNodeBytes + sizeof member + 2 * id.size() + metadata.client_id.size() +
              metadata.client_host.size() + metadata.regex.size();
     for (const std::string& topic : metadata.topics) {
-      bytes += kNodeBytes + sizeof topic + topic.size();
+      bytes += kNodeBytes + sizeof(std::string) + topic.size();
     }
     for_each_owned(member.assignment, [&](const PartitionKey&) { bytes += kPartitionBytes; });
   }
   for (const auto& [id, target] : targets_) {
-    bytes += kNodeBytes + sizeof target + id.size();
+    bytes += kNodeBytes + sizeof(PartitionSet) + id.size();
     for (const auto& [topic, partitions] : target) {
-      bytes += kNodeBytes + sizeof partitions + partitions.size() * kPartitionBytes;
+      bytes += kNodeBytes + sizeof(PartitionSet::mapped_type) + partitions.size() * kPartitionBytes;
     }
   }
   for (const auto& [regex, resolved] : regexes_) {
     bytes += kNodeBytes + sizeof resolved + regex.size();
     for (const std::string& topic : resolved.topics) {
-      bytes += kNodeBytes + sizeof topic + topic.size();
+      bytes += kNodeBytes + sizeof(std::string) + topic.size();
     }
   }
   return bytes;

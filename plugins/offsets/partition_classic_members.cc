@@ -163,7 +163,7 @@ Task<ApiErrc> PartitionCoordinator::remove_member(Group& group, std::string memb
   if (classic &&
       classic->members.size() <= static_cast<std::size_t>(parts_.settings.classic.members_max)) {
     step.records = group.consumer->tombstones();
-    step.records.push_back(ClassicGroupRecord{group.consumer->group_id(), std::move(*classic)});
+    step.records.push_back(ClassicGroupRecord{group.consumer->group_id(), std::move(classic)});
     group.becomes_classic = true;
   }
   const ApiErrc outcome = co_await take(group, step);

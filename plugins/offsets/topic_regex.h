@@ -1,6 +1,8 @@
 // plugins/offsets/topic_regex.h: subscriptions by pattern, in RE2's syntax.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,8 +15,9 @@ namespace keelson::offsets {
 
 class TopicRegex {
  public:
-  static constexpr std::size_t kPatternBytesMax = 16 * 1024;     // and a record's key has 32 KiB
-  static constexpr std::int64_t kProgramBytesMax = 1024 * 1024;  // of memory, compiled
+  static constexpr std::size_t kPatternBytesMax = std::size_t{16}
+                                                  << 10;  // and a record's key has 32 KiB
+  static constexpr std::int64_t kProgramBytesMax = std::int64_t{1} << 20;  // of memory, compiled
 
   explicit TopicRegex(std::string_view pattern);
   ~TopicRegex();
