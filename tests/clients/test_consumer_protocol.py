@@ -469,6 +469,46 @@ class Migration(unittest.TestCase):
         self.assertEqual([m.errors for m in old + new], [[]])
 
 
+    def test_java_there_and_back(self):
+        packages.tool_server_classpath()
+        broker = self.enterContext(Broker(_QUICK))
+        tool = self.enterContext(JavaTools(broker.address))
+        admin.create(broker.port, "both", partitions=6)
+
+        def start(protocol):
+            settings = [f"group.protocol={protocol}", "auto.commit.interval.ms=200"]
+            if protocol == "classic":
+                settings += ["heartbeat.interval.ms=500", "session.timeout.ms=6000"]
+            member = process.start(
+                java("console-consumer", "--bootstrap-server", broker.address, "--topic", "both",
+                     "--group", "mj", "--from-beginning",
+                     *(word for one in settings for word in ("--consumer-property", one))),
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(process.end, member)
+            return member
+
+        def shares():
+            lines = tool("consumer-groups", "--describe", "--group", "mj", "--members").lines
+            return sorted(line.split()[-1] for line in lines if line.startswith("mj "))
+
+        def lag():
+            lines = tool("consumer-groups", "--describe", "--group", "mj").lines
+            return [line.split()[5] for line in lines if line.startswith("mj ")]
+
+        members = [start("classic"), start("classic")]
+        admin.wait_until(lambda: shares() == ["3", "3"], "halves", 60)
+        members.append(start("consumer"))
+        admin.wait_until(lambda: shares() == ["2", "2", "2"], "thirds", 60)
+        tool("console-producer", "--topic", "both", stdin="".join(f"{n}\n" for n in range(60)))
+        admin.wait_until(lambda: lag() == ["0"] * 6, "all read and committed", 60)
+        process.end(members.pop())
+        admin.wait_until(lambda: shares() == ["3", "3"], "halves again", 60)
+        listed = tool("consumer-groups", "--list", "--type").out
+        self.assertRegex(listed, r"mj +Classic")
+        tool("console-producer", "--topic", "both", stdin="".join(f"{n}\n" for n in range(60)))
+        admin.wait_until(lambda: lag() == ["0"] * 6, "all read again", 60)
+
+
 class Restart(unittest.TestCase):
     def records(self, broker):
         """What Kafka's own decoder reads of the groups' topic."""
