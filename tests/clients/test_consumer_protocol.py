@@ -291,11 +291,11 @@ class Requests(unittest.TestCase):
 
 
 class Program:
-    """One group_member.py, and what it said."""
+    """One protocol_member.py, and what it said."""
 
     def __init__(self, address, group, topic, instance="", protocol="consumer"):
         self.process = process.start(
-            [packages.python(), "-B", packages.PROGRAMS / "group_member.py", address, group, topic,
+            [packages.python(), "-B", packages.PROGRAMS / "protocol_member.py", address, group, topic,
              instance, protocol], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.owned, self.values, self.errors = [], [], []
         self.reader = threading.Thread(target=self._read)

@@ -1,6 +1,6 @@
 """A member of a group, by confluent-kafka, until its input ends.
 
-group_member.py ADDRESS GROUP TOPIC INSTANCE classic|consumer
+protocol_member.py ADDRESS GROUP TOPIC INSTANCE classic|consumer
 A topic that begins with ^ is a pattern. An empty instance is none. Says, one JSON object a line:
 {"owned": [[topic, partition], ...]} after each rebalance, {"value": text} for each record, and
 {"error": text}.
