@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plugins/offsets/group_partition.h"
+#include "plugins/registry/settings/effective.h"
 
 namespace keelson::offsets {
 
@@ -110,8 +111,17 @@ std::unique_ptr<PartitionCoordinator> LogOffsetStore::make_coordinator(std::uint
       .consumer_times = [this](const std::string& group_id) { return consumer_times(group_id); }});
 }
 
-ConsumerGroupTimes LogOffsetStore::consumer_times(const std::string&) const {
-  return parts_.settings.consumer_times;
+ConsumerGroupTimes LogOffsetStore::consumer_times(const std::string& group_id) const {
+  const std::shared_ptr<const ClusterView> view = parts_.controller.view();
+  const auto own = view->group_settings.find(group_id);
+  const SettingLayers layers = setting_layers(
+      *view, parts_.self, parts_.fixed, own == view->group_settings.end() ? nullptr : &own->second);
+  const auto value = [&](std::string_view name) {
+    return static_cast<std::int32_t>(effective_group_integer(name, layers));
+  };
+  return {.session_timeout_ms = value("consumer.session.timeout.ms"),
+          .heartbeat_interval_ms = value("consumer.heartbeat.interval.ms"),
+          .assignment_interval_ms = value("consumer.assignment.interval.ms")};
 }
 
 Task<void> LogOffsetStore::drain(std::int64_t deadline_ns) {

@@ -21,6 +21,7 @@
 #include "plugins/registry/cluster.h"
 #include "plugins/registry/group_coordinator.h"
 #include "plugins/registry/replicator.h"
+#include "plugins/registry/settings/broker_settings.h"
 
 namespace keelson::offsets {
 
@@ -33,6 +34,7 @@ struct LogOffsetStoreParts {
   std::function<std::uint32_t(const PartitionKey&)> owner;
   BrokerId self = kNoBroker;
   OffsetSettings settings;
+  const BrokerSettings& fixed;  // beneath what is set for single groups
 };
 
 class LogOffsetStore final : public GroupCoordinator, public ClusterController::Listener {

@@ -12,7 +12,6 @@ namespace keelson::offsets {
 struct OffsetSettings {
   ClassicGroupLimits classic;
   ConsumerGroupSettings consumer;
-  ConsumerGroupTimes consumer_times;                   // for groups that have none of their own
   bool consumer_protocol = true;                       // group.coordinator.rebalance.protocols
   bool consumer_upgrade = true;                        // group.consumer.migration.policy
   bool consumer_downgrade = true;                      // likewise

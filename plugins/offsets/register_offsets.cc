@@ -23,7 +23,8 @@ ApiResult<std::unique_ptr<LogOffsetStore>> make(const Deps& deps, const ConfigVi
                           .controller = deps.get<ClusterController>(),
                           .owner = [&store](const PartitionKey& key) { return store.owner(key); },
                           .self = host.settings.node_id(),
-                          .settings = offset_settings(host.settings)});
+                          .settings = offset_settings(host.settings),
+                          .fixed = host.settings});
 }
 
 }  // namespace
@@ -40,9 +41,6 @@ OffsetSettings offset_settings(const BrokerSettings& settings) {
   own.consumer.assignors = settings.get_list("group.consumer.assignors");
   own.consumer.members_max = int32("group.consumer.max.size");
   own.consumer.regex_refresh_ms = int32("group.consumer.regex.refresh.interval.ms");
-  own.consumer_times.session_timeout_ms = int32("group.consumer.session.timeout.ms");
-  own.consumer_times.heartbeat_interval_ms = int32("group.consumer.heartbeat.interval.ms");
-  own.consumer_times.assignment_interval_ms = int32("group.consumer.assignment.interval.ms");
   const std::vector<std::string> protocols =
       settings.get_list("group.coordinator.rebalance.protocols");
   own.consumer_protocol =

@@ -256,6 +256,20 @@ class Requests(unittest.TestCase):
         self.assertEqual((wire.error_name(classic["error_code"]), classic["group_state"]),
                          ("GROUP_ID_NOT_FOUND", "Dead"))
 
+    def test_settings_of_a_group(self):
+        one = self.member()
+        one.beat()
+        self.assertEqual(one.call()["heartbeat_interval_ms"], 500)
+        answer = self.client.call("IncrementalAlterConfigs", 1, resources=[{
+            "resource_type": 32, "resource_name": self.group, "configs": [
+                {"name": "consumer.heartbeat.interval.ms", "config_operation": 0,
+                 "value": "700"}]}])
+        self.assertEqual(answer["responses"][0]["error_code"], 0, answer)
+        admin.wait_until(lambda: one.call()["heartbeat_interval_ms"] == 700, "the group's own")
+        other = Member(self.client, self.group + "-2", ["four"])
+        admin.wait_until(lambda: other.beat() == "NONE", "another group")
+        self.assertEqual(other.call()["heartbeat_interval_ms"], 500)
+
     def test_ranges(self):
         sizes = {"seven": 7, "five": 5}
         for topic, partitions in sizes.items():

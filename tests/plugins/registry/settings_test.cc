@@ -293,7 +293,7 @@ TEST(SettingTables, WhatNothingReadsHasNoEffect) {
         "listener.security.protocol.map", "socket.send.buffer.bytes"}) {
     EXPECT_EQ(find_broker_setting(name)->effect, SettingEffect::accepted_without_effect) << name;
   }
-  EXPECT_EQ(find_group_setting("consumer.session.timeout.ms")->effect,
+  EXPECT_EQ(find_group_setting("share.session.timeout.ms")->effect,
             SettingEffect::accepted_without_effect);
   for (const char* const name :
        {"offsets.load.buffer.size", "log.flush.offset.checkpoint.interval.ms"}) {
