@@ -252,7 +252,7 @@ DescribedConsumerGroup ConsumerGroup::describe() const {
     shown.client_id = member.metadata.client_id;
     shown.client_host = member.metadata.client_host;
     shown.topics.assign(member.metadata.topics.begin(), member.metadata.topics.end());
-    if (!member.metadata.regex.empty()) shown.regex = member.metadata.regex;
+    shown.regex = member.metadata.regex;
     shown.assignment = listed(member.assignment.assigned);
     const auto target = targets_.find(id);
     if (target != targets_.end()) shown.target = listed(target->second);

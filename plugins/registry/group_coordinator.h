@@ -170,7 +170,7 @@ struct DescribedConsumerGroup {
     std::string client_id;
     std::string client_host;
     std::vector<std::string> topics;
-    std::optional<std::string> regex;
+    std::string regex;  // empty: none
     std::vector<TopicPartitions> assignment;
     std::vector<TopicPartitions> target;
     bool is_classic = false;  // speaks the classic protocol
