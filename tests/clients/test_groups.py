@@ -32,7 +32,8 @@ SEEDS = int(os.environ.get("KEELSON_GROUP_SEEDS", "1"))
 PROTOCOL = os.environ.get("KEELSON_GROUP_PROTOCOL", "classic")
 SETTLE_S = float(os.environ.get("KEELSON_SETTLE_S", "10"))
 HOLD_S = 1.0  # a settled group is watched this long before the next change
-SESSION_S = 6  # of the members
+# Of the members: who is killed is missed for as long.
+SESSION_MS = 4000
 TOPIC = "grouped"
 
 
@@ -295,8 +296,7 @@ class Groups(unittest.TestCase):
                 self.run_seed(seed)
 
     def run_seed(self, seed):
-        # Sessions may not be shorter than 6 s; a rebalance waits for whoever is in the group.
-        with Broker({"offsets.topic.num.partitions": "4"}) as broker:
+        with Broker({"group.min.session.timeout.ms": SESSION_MS}) as broker:
             admin.create(broker.port, TOPIC, PARTITIONS)
             groups = [Group(broker, "range", "range"), Group(broker, "sticky", "cooperative-sticky")]
             writer = Writer(broker.port, seed)

@@ -55,8 +55,8 @@ public final class GroupMember implements ConsumerRebalanceListener {
         if (arguments[5].equals("consumer")) {
             settings.put("group.protocol", "consumer");
         } else {
-            settings.put("session.timeout.ms", "6000");
-            settings.put("heartbeat.interval.ms", "500");
+            settings.put("session.timeout.ms", "4000");
+            settings.put("heartbeat.interval.ms", "300");
             settings.put("partition.assignment.strategy", "org.apache.kafka.clients.consumer."
                 + (arguments[4].equals("range") ? "RangeAssignor" : "CooperativeStickyAssignor"));
         }

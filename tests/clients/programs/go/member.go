@@ -148,7 +148,7 @@ func member(address, topic, group, name, strategy string) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ClientID(name),
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.Balancers(balancer),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
-		kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(500*time.Millisecond),
+		kgo.SessionTimeout(4*time.Second), kgo.HeartbeatInterval(300*time.Millisecond),
 		kgo.RebalanceTimeout(30*time.Second), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.MetadataMaxAge(2*time.Second), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsAssigned(of("assigned")),

@@ -51,8 +51,8 @@ const kafka = new Kafka({
 })
 const consumer = kafka.consumer({
   groupId,
-  sessionTimeout: 6000,
-  heartbeatInterval: 500,
+  sessionTimeout: 4000,
+  heartbeatInterval: 300,
   rebalanceTimeout: 30000,
   maxWaitTimeInMs: 100,
   metadataMaxAge: 2000,
