@@ -2,7 +2,7 @@
 // JSON.
 //
 //   commit_load --port P --topic T --partitions N --groups G --count COMMITS
-//               [--connections 256] [--rate COMMITS_PER_S] [--members]
+//               [--connections 256] [--rate COMMITS_PER_S] [--members] [--prefix NAME]
 //
 // Each commit is one OffsetCommit of one partition; a connection has one under way. The groups take
 // turns, each its partitions in turn. With --members each group first gets a member, which commits;
@@ -43,6 +43,7 @@ struct Options {
   std::size_t connections = 256;
   double rate = 0;
   bool members = false;
+  std::string prefix = "bench-group";
 };
 
 [[noreturn]] void die(const std::string& why) {
@@ -120,9 +121,9 @@ class Load {
  public:
   explicit Load(const Options& options) : options_(options), connections_(options.connections) {
     for (std::size_t i = 0; i < options.groups; ++i) {
-      char id[32];
-      std::snprintf(id, sizeof id, "bench-group-%06zu", i);
-      groups_.push_back({id, {}, -1});
+      char number[16];
+      std::snprintf(number, sizeof number, "-%06zu", i);
+      groups_.push_back({options.prefix + number, {}, -1});
     }
     epoll_ = epoll_create1(0);
     for (std::size_t i = 0; i < connections_.size(); ++i) {
@@ -289,6 +290,7 @@ int main(int argc, char** argv) {
   program.add_option("--connections", options.connections)->check(CLI::Range(1, 10'000));
   program.add_option("--rate", options.rate);
   program.add_flag("--members", options.members);
+  program.add_option("--prefix", options.prefix);
   CLI11_PARSE(program, argc, argv);
   Load load(options);
   load.run();

@@ -98,8 +98,9 @@ def main():
         after = resident_mib(broker)
         report["kib_per_group"] = (after - before) * 1024 / given.groups
         report["rss_mib"] = after
+        # Other groups where they have members: those of before still have theirs.
         report["rate"] = load(broker, given, count=given.rate * given.seconds, rate=given.rate,
-                              members=given.members)
+                              members=given.members, prefix="late" if given.members else None)
         report["log_mib_before_restart"] = log_bytes(broker) / 2**20
         names = [f"bench-group-{n:06}" for n in range(0, given.groups, max(given.groups // 500, 1))]
         broker.kill()
