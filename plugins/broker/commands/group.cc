@@ -51,8 +51,9 @@ void add_reset(CLI::App& reset, GroupOptions& options) {
                    "The first record at or after 2026-01-31T12:00:00Z, or milliseconds since 1970");
   reset.add_option("--by-duration", to.duration,
                    "The first record of the last P7D, PT1H30M and the like");
-  reset.add_option("--from-file", to.file,
-                   "Lines topic,partition,offset or group,topic,partition,offset")
+  reset
+      .add_option("--from-file", to.file,
+                  "Lines topic,partition,offset or group,topic,partition,offset")
       ->check(CLI::ExistingFile);
   reset.add_flag("--execute", options.execute, "Do it; else it is only shown what would be done");
 }
@@ -76,9 +77,10 @@ Command add_group(CLI::App& program) {
   describe->add_flag("--state", options->show_state, "State, assignor and number of members");
   describe->add_flag("--members", options->show_members, "Members and what they are assigned");
 
-  CLI::App* const reset = add(
-      *group, "reset-offsets",
-      "Set offsets of groups without members. Shows what would be done; --execute does it", *options);
+  CLI::App* const reset =
+      add(*group, "reset-offsets",
+          "Set offsets of groups without members. Shows what would be done; --execute does it",
+          *options);
   add_reset(*reset, *options);
 
   CLI::App* const remove = add(*group, "delete", "Delete groups and all their offsets", *options);

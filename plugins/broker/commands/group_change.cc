@@ -52,12 +52,13 @@ struct Reset {
 Parsed<Reset> understand(const GroupOptions& options) {
   Reset reset{options.to, {}, 0, {}};
   const ResetTo& to = options.to;
-  const int ways = int{to.earliest} + int{to.latest} + int{to.current} + int{to.offset.has_value()} +
-                   int{to.shift.has_value()} + int{!to.time.empty()} + int{!to.duration.empty()} +
-                   int{!to.file.empty()};
+  const int ways = int{to.earliest} + int{to.latest} + int{to.current} +
+                   int{to.offset.has_value()} + int{to.shift.has_value()} + int{!to.time.empty()} +
+                   int{!to.duration.empty()} + int{!to.file.empty()};
   if (ways != 1) {
-    return std::unexpected("say where to, once: --to-earliest, --to-latest, --to-current, "
-                           "--to-offset, --shift-by, --to-datetime, --by-duration or --from-file");
+    return std::unexpected(
+        "say where to, once: --to-earliest, --to-latest, --to-current, "
+        "--to-offset, --shift-by, --to-datetime, --by-duration or --from-file");
   }
   const bool has_topics = options.all_topics || !options.topics.empty();
   if (to.file.empty() != has_topics) {
@@ -107,10 +108,9 @@ Task<ClientResult<std::vector<TopicPartition>>> chosen_partitions(KafkaClient& c
     const auto topic = std::ranges::find(answer->topics, choice.topic,
                                          [](const auto& t) { return t.name.value_or(""); });
     if (topic == answer->topics.end() || topic->error_code != 0) {
-      co_return std::unexpected(concat("topic ", escape(choice.topic), ": ",
-                                       kafka_error_name(topic == answer->topics.end()
-                                                            ? std::int16_t{3}
-                                                            : topic->error_code)));
+      co_return std::unexpected(concat(
+          "topic ", escape(choice.topic), ": ",
+          kafka_error_name(topic == answer->topics.end() ? std::int16_t{3} : topic->error_code)));
     }
     std::set<std::int32_t> wanted = choice.partitions;
     for (const auto& partition : topic->partitions) {
@@ -266,8 +266,7 @@ void print(const std::vector<std::pair<std::string, Change>>& changes,
                                  {"new_offset", offset},
                                  {"executed", options.execute}});
       } else {
-        rows.push_back({escape(group), escape(partition.topic),
-                        std::to_string(partition.partition),
+        rows.push_back({escape(group), escape(partition.topic), std::to_string(partition.partition),
                         known ? std::to_string(before->second) : "-", std::to_string(offset)});
       }
     }
@@ -294,8 +293,8 @@ Task<int> reset_group_offsets(Shard& shard, GroupOptions options) {
     const std::string name = escape(group.id);
     const bool unknown = is_code(group.error_code, ApiErrc::group_id_not_found);
     if (group.error_code != 0 && !unknown) {
-      co_return fail(concat("group ", name, ": ",
-                            explain_error(group.error_code, group.error_message)));
+      co_return fail(
+          concat("group ", name, ": ", explain_error(group.error_code, group.error_message)));
     }
     if (!unknown && group.state != "Empty" && group.state != "Dead") {
       co_return fail(concat("group ", name, " is ", group.state, " with ", group.members.size(),
@@ -330,8 +329,8 @@ Task<int> delete_groups(Shard& shard, GroupOptions options) {
     if (is_code(group.error_code, ApiErrc::group_id_not_found) && options.if_exists) {
       printer.print("absent", {{"group", group.group_id}});
     } else if (group.error_code != 0) {
-      code = fail(concat("group ", escape(group.group_id), ": ",
-                         kafka_error_name(group.error_code)));
+      code =
+          fail(concat("group ", escape(group.group_id), ": ", kafka_error_name(group.error_code)));
     } else {
       printer.print("deleted", {{"group", group.group_id}});
     }

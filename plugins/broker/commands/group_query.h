@@ -40,8 +40,9 @@ using PartitionOffsets = std::map<TopicPartition, std::int64_t>;
 // Each asks the broker that `client` is connected to. Errors: the client's.
 
 /// All groups, by name; those of these states and types only, where some are given.
-engine::Task<ClientResult<std::vector<GroupSummary>>> read_groups(
-    KafkaClient& client, std::vector<std::string> states, std::vector<std::string> types);
+engine::Task<ClientResult<std::vector<GroupSummary>>> read_groups(KafkaClient& client,
+                                                                  std::vector<std::string> states,
+                                                                  std::vector<std::string> types);
 
 /// These groups in their order, of either type; an unknown one has GROUP_ID_NOT_FOUND.
 engine::Task<ClientResult<std::vector<GroupDetail>>> read_group_details(

@@ -125,9 +125,9 @@ Item to_item(const GroupDetail& group, const Lines& lines) {
                        {"lag", or_null(line.lag())},
                        {"member", line.member == nullptr ? Item(nullptr) : Item(line.member->id)}});
   }
-  return {{"group", group.id},           {"group_type", group.type},
-          {"state", group.state},        {"protocol_type", group.protocol_type},
-          {"assignor", group.assignor},  {"members", members},
+  return {{"group", group.id},          {"group_type", group.type},
+          {"state", group.state},       {"protocol_type", group.protocol_type},
+          {"assignor", group.assignor}, {"members", members},
           {"offsets", offsets}};
 }
 
@@ -139,9 +139,9 @@ void print(const Tables& tables, const GroupOptions& options) {
     print_table({"GROUP", "MEMBER", "INSTANCE", "HOST", "CLIENT", "PARTITIONS"}, tables.members);
   }
   if (!options.show_state && !options.show_members) {
-    print_table({"GROUP", "TOPIC", "PARTITION", "OFFSET", "LOG-END", "LAG", "MEMBER", "HOST",
-                 "CLIENT"},
-                tables.offsets);
+    print_table(
+        {"GROUP", "TOPIC", "PARTITION", "OFFSET", "LOG-END", "LAG", "MEMBER", "HOST", "CLIENT"},
+        tables.offsets);
   }
 }
 
@@ -162,8 +162,8 @@ Task<int> list_groups(Shard& shard, GroupOptions options) {
                               {"state", group.state},
                               {"protocol_type", group.protocol_type}});
     } else {
-      rows.push_back({escape(group.id), cell(group.type), cell(group.state),
-                      cell(group.protocol_type)});
+      rows.push_back(
+          {escape(group.id), cell(group.type), cell(group.state), cell(group.protocol_type)});
     }
   }
   print_table({"GROUP", "TYPE", "STATE", "PROTOCOL"}, rows);

@@ -82,9 +82,9 @@ std::optional<std::int64_t> read_date_time(std::string_view text) {
   const auto fraction_ms = take_fraction_ms(text);
   const auto zone_min = take_zone_min(text);
   if (!fraction_ms || !zone_min || !text.empty()) return std::nullopt;
-  const std::chrono::year_month_day date{
-      std::chrono::year{*year}, std::chrono::month{static_cast<unsigned>(*month)},
-      std::chrono::day{static_cast<unsigned>(*day)}};
+  const std::chrono::year_month_day date{std::chrono::year{*year},
+                                         std::chrono::month{static_cast<unsigned>(*month)},
+                                         std::chrono::day{static_cast<unsigned>(*day)}};
   if (!date.ok() || *hour > 23 || *minute > 59 || *second > 59) return std::nullopt;
   const std::int64_t days = std::chrono::sys_days{date}.time_since_epoch().count();
   const std::int64_t minutes = (days * 24 + *hour) * 60 + *minute - *zone_min;
@@ -117,13 +117,14 @@ Parsed<std::int64_t> parse_time_ms(std::string_view text) {
   if (number && *number >= 0) return *number;
   const std::optional<std::int64_t> date = read_date_time(text);
   if (date && *date >= 0) return *date;
-  return std::unexpected(concat("'", text, "' is no time: write 2026-01-31T12:00:00Z, or "
+  return std::unexpected(concat("'", text,
+                                "' is no time: write 2026-01-31T12:00:00Z, or "
                                 "milliseconds since 1970"));
 }
 
 Parsed<std::int64_t> parse_duration_ms(std::string_view text) {
-  const auto wrong = std::unexpected(
-      concat("'", text, "' is no duration: write P7D, PT1H30M or P1DT12H"));
+  const auto wrong =
+      std::unexpected(concat("'", text, "' is no duration: write P7D, PT1H30M or P1DT12H"));
   constexpr std::string_view kUnits = "DHMS";
   constexpr std::int64_t kUnitMs[] = {86'400'000, 3'600'000, 60'000, 1'000};
   if (!take(text, 'P') || text.empty()) return wrong;
@@ -184,9 +185,9 @@ Parsed<OffsetPlan> parse_offset_plan(std::string_view text) {
       group = cells[0];
       cells.erase(cells.begin());
     }
-    const auto wrong = std::unexpected(
-        concat("line ", number, " is neither topic,partition,offset nor "
-               "group,topic,partition,offset"));
+    const auto wrong = std::unexpected(concat("line ", number,
+                                              " is neither topic,partition,offset nor "
+                                              "group,topic,partition,offset"));
     if (cells.size() != 3 || cells[0].empty()) return wrong;
     const std::optional<std::int32_t> partition = to_number<std::int32_t>(cells[1]);
     const std::optional<std::int64_t> offset = to_number<std::int64_t>(cells[2]);
