@@ -11,6 +11,8 @@ them said is then judged by lib/group_history.py, which has its own tests.
     KEELSON_SETTLE_S=10          what a group may take to settle after a change
 """
 
+import dataclasses
+import json
 import os
 import random
 import struct
@@ -374,6 +376,8 @@ class Groups(unittest.TestCase):
               f"{len({m.client for m in group.all})} clients, {sum(history.ends)} records, {kinds}, "
               f"{len(history.described)} looks", flush=True)
         if said:
+            kept = group.broker.home / f"{group.name}.history"  # with KEELSON_KEEP
+            kept.write_text(json.dumps(dataclasses.asdict(history), default=sorted))
             self.fail(f"{group.name}: {len(said)} violations\n" + "\n".join(said[:20]))
         # What was judged was there.
         for member in group.all:

@@ -173,9 +173,8 @@ def _commits(history):
                     terms.pop(partition, None)
             elif event["e"] == "committed":
                 for partition, offset in event["offsets"].items():
-                    term = None if event.get("late") else terms.get(int(partition))
                     commits.append(_Commit(event["s"], event["t"], member, int(partition), offset,
-                                           term))
+                                           terms.get(int(partition))))
     return commits
 
 

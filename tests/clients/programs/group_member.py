@@ -35,19 +35,21 @@ class Progress:
     """What was processed and not yet committed, and the commits."""
 
     def __init__(self, commit):
+        self.taken = []  # (partition, offset): to be processed
         self.next = {}  # partition: offset to commit
         self.commit_now = commit
         self.due = time.monotonic() + COMMIT_EVERY_S
 
-    def processed(self, messages):
-        """`messages`: (partition, offset) in the order of each partition."""
+    def process(self):
+        """What was taken, in the order of each partition."""
         runs = []
-        for partition, offset in messages:
+        for partition, offset in self.taken:
             if runs and runs[-1][0] == partition and runs[-1][2] + 1 == offset:
                 runs[-1][2] = offset
             else:
                 runs.append([partition, offset, offset])
             self.next[partition] = offset + 1
+        self.taken = []
         if runs:
             say("processed", runs=runs)
 
@@ -129,6 +131,7 @@ def confluent():
 
     def let_go(consumer, partitions, event):
         numbers = [p.partition for p in partitions]
+        progress.process()  # this is called from within poll()
         if event == "revoked":
             progress.commit(set(numbers))
         progress.forget(numbers)
@@ -143,13 +146,12 @@ def confluent():
     while wanted():
         # One by one: consume() of librdkafka 2.0 loses what it has gathered when it comes upon an
         # incremental assignment.
-        messages = []
         message = consumer.poll(0.1)
         while message is not None:
             if not message.error() and message.partition() in owned:
-                messages.append((message.partition(), message.offset()))
-            message = consumer.poll(0) if len(messages) < 500 else None
-        progress.processed(messages)
+                progress.taken.append((message.partition(), message.offset()))
+            message = consumer.poll(0) if len(progress.taken) < 500 else None
+        progress.process()
         progress.commit_if_due()
     progress.commit()
     consumer.close()
@@ -186,9 +188,13 @@ def kafka_python():
     say("started")
     consumer.subscribe([TOPIC], listener=Listener())
     while wanted():
-        found = consumer.poll(timeout_ms=100, max_records=500)
-        progress.processed([(m.partition, m.offset) for batch in found.values() for m in batch
-                            if m.partition in owned])
+        try:
+            found = consumer.poll(timeout_ms=100, max_records=500)
+        except kafka.errors.KafkaConnectionError:
+            continue  # the broker is away
+        progress.taken = [(m.partition, m.offset) for batch in found.values() for m in batch
+                          if m.partition in owned]
+        progress.process()
         progress.commit_if_due()
     progress.commit()
     consumer.close()

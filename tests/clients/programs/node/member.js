@@ -82,12 +82,14 @@ async function commit () {
     say('commit failed', { s, why: String(error) })
     return // the next heartbeat finds out why
   }
-  // By then the group may have moved on; the commit was in its time all the same.
-  say('committed', { s, offsets: Object.fromEntries(offsets), late: mine !== term })
-  if (mine === term) {
-    for (const [partition, offset] of offsets) {
-      if (next.get(partition) === offset) next.delete(partition)
-    }
+  if (mine !== term) {
+    // kafkajs drops what was to be committed when it joins again, and says nothing.
+    say('commit failed', { s, why: 'the group has moved on' })
+    return
+  }
+  say('committed', { s, offsets: Object.fromEntries(offsets) })
+  for (const [partition, offset] of offsets) {
+    if (next.get(partition) === offset) next.delete(partition)
   }
 }
 
