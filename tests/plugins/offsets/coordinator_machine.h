@@ -39,7 +39,7 @@ class CoordinatorMachine {
   /// Whatever was under way is lost or was done. What the dead process held stays for ever: its
   /// tasks point there.
   void cut_power() {
-    static std::vector<std::shared_ptr<Process>> graveyard;
+    static auto& graveyard = *new std::vector<std::shared_ptr<Process>>;  // reachable for ever
     world.power_cut(node_);
     graveyard.push_back(std::move(process_));
     world.restart_node(node_);
@@ -83,8 +83,8 @@ class CoordinatorMachine {
     log_config.segment_bytes = 64 * 1024;
     log_config.cleanup_compact = true;
     log_config.cleanup_delete = false;
-    process.replicator = std::make_unique<replication::SingleReplicator>(
-        replication::SingleReplicatorParts{
+    process.replicator =
+        std::make_unique<replication::SingleReplicator>(replication::SingleReplicatorParts{
             process.group, *process.store, process.controller, 1,
             [log_config](const ClusterView&, const TopicView&) { return log_config; }});
     must(world.run_task(shard(), process.controller.show(view())).has_value(), "show the topic");

@@ -99,8 +99,8 @@ class GroupModel {
       std::erase_if(group.offsets, [&](const auto& one) {
         const ModelOffset& offset = one.second;
         const bool by_group = group.has_protocol && group.members.empty();
-        const bool kept = group.has_protocol && !group.members.empty() &&
-                          one.first.first == kSubscribed;
+        const bool kept =
+            group.has_protocol && !group.members.empty() && one.first.first == kSubscribed;
         if (kept) return false;
         if (offset.expire_ms) return now_ms >= *offset.expire_ms;
         return now_ms - (by_group ? group.empty_since_ms : offset.commit_ms) >= kRetentionMs;

@@ -5,6 +5,8 @@
 //
 // Operations come one at a time, so the model knows the answer to each. Where the power goes during
 // one, each group is as it was before or as it is after; an answered one is never taken back.
+#include "tests/plugins/offsets/group_model.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +18,6 @@
 #include <vector>
 
 #include "tests/plugins/offsets/coordinator_machine.h"
-#include "tests/plugins/offsets/group_model.h"
 
 namespace keelson::offsets::testing {
 namespace {
@@ -40,7 +41,8 @@ MemberBytes bytes_of(const std::string& text) {
 
 class Run {
  public:
-  Run(std::uint64_t seed, std::size_t ops) : seed_(seed), ops_(ops), random_(seed), machine_(seed) {}
+  Run(std::uint64_t seed, std::size_t ops)
+      : seed_(seed), ops_(ops), random_(seed), machine_(seed) {}
 
   void go() {
     struct Kind {
@@ -49,12 +51,18 @@ class Run {
       void (Run::*op)();
     };
     static constexpr Kind kKinds[] = {
-        {"commit", 40, &Run::commit},          {"member commit", 20, &Run::member_commit},
-        {"fetch", 12, &Run::look_at_one},      {"join", 8, &Run::join},
-        {"leave", 6, &Run::leave},             {"delete offsets", 4, &Run::delete_offsets},
-        {"delete group", 3, &Run::delete_group}, {"expire", 3, &Run::expire},
-        {"forget topic", 1, &Run::forget_topic}, {"heartbeat", 6, &Run::heartbeats},
-        {"time", 3, &Run::pass_time},          {"days", 1, &Run::pass_days},
+        {"commit", 40, &Run::commit},
+        {"member commit", 20, &Run::member_commit},
+        {"fetch", 12, &Run::look_at_one},
+        {"join", 8, &Run::join},
+        {"leave", 6, &Run::leave},
+        {"delete offsets", 4, &Run::delete_offsets},
+        {"delete group", 3, &Run::delete_group},
+        {"expire", 3, &Run::expire},
+        {"forget topic", 1, &Run::forget_topic},
+        {"heartbeat", 6, &Run::heartbeats},
+        {"time", 3, &Run::pass_time},
+        {"days", 1, &Run::pass_days},
     };
     std::uint64_t total = 0;
     for (const Kind& kind : kKinds) total += kind.weight;
@@ -62,9 +70,11 @@ class Run {
       std::uint64_t ticket = pick(total);
       const Kind* kind = kKinds;
       while (ticket >= kind->weight) ticket -= (kind++)->weight;
-      // A power cut some time within this operation, where it is one that can be cut.
-      cut_after_ns_ = pick(200) == 0 ? std::optional(static_cast<std::int64_t>(pick(4'000'000)))
-                                     : std::nullopt;
+      // A power cut some time within this operation, or behind it where it is short. Their lengths
+      // differ by orders of magnitude, from a tenth of a microsecond on.
+      const std::uint64_t magnitude_ns = std::uint64_t{100} << pick(14);
+      cut_after_ns_.reset();
+      if (pick(50) == 0) cut_after_ns_ = static_cast<std::int64_t>(pick(magnitude_ns));
       doing_ = kind->name;
       ++counts[kind->name];
       (this->*kind->op)();
@@ -107,8 +117,7 @@ class Run {
     auto slot = std::make_shared<std::optional<T>>();
     machine_.shard().spawn(keep(std::move(task), slot));
     const std::int64_t limit_ns = cut_after_ns_.value_or(60 * test::kSecond);
-    machine_.world.run_until([&] { return slot->has_value(); },
-                             machine_.world.now_ns() + limit_ns);
+    machine_.world.run_until([&] { return slot->has_value(); }, machine_.world.now_ns() + limit_ns);
     const GroupModel before = model_;
     if (slot->has_value()) {
       answer = std::move(*slot);
@@ -324,13 +333,13 @@ class Run {
       }
     }
     auto joined = std::make_shared<std::map<std::string, std::string>>();  // id: assignment
+    const std::size_t count = members.size() + (one_more ? 1 : 0);
     std::optional<bool> done;
-    perform(generation_of(id, members, one_more, leaving, joined), done,
-            [&] { finish_rebalance(id, *joined); });
+    perform(generation_of(id, members, one_more, leaving, joined), done, [&] {
+      // Before all have joined nothing can have been written.
+      if (joined->size() == count) model_.rebalance(id, *joined, machine_.now_ms());
+    });
     if (done) expect(*done, "a rebalance is refused");
-  }
-  void finish_rebalance(const std::string& id, const std::map<std::string, std::string>& joined) {
-    model_.rebalance(id, joined, machine_.now_ms());
   }
 
   Task<bool> generation_of(std::string id, std::vector<std::string> members, bool one_more,
@@ -361,8 +370,8 @@ class Run {
       if ((*answer)->error != ApiErrc::none) co_return false;
       leader = (*answer)->leader;
       generation = (*answer)->generation;
-      const std::string given = "a" + std::to_string(assignments.size()) + "." +
-                                std::to_string(++next_offset_);
+      const std::string given =
+          "a" + std::to_string(assignments.size()) + "." + std::to_string(++next_offset_);
       assignments.push_back({(*answer)->member_id, bytes_of(given)});
       (*joined)[(*answer)->member_id] = given;
     }
@@ -431,8 +440,7 @@ class Run {
   void heartbeats() {
     for (const auto& [id, group] : model_.groups) {
       for (const auto& [member, assignment] : group.members) {
-        const ApiErrc error =
-            machine_.coordinator().heartbeat({id, group.generation, member, {}});
+        const ApiErrc error = machine_.coordinator().heartbeat({id, group.generation, member, {}});
         expect(error == ApiErrc::none, id + ": a heartbeat is refused");
       }
     }
