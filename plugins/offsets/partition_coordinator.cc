@@ -1,5 +1,7 @@
 #include "plugins/offsets/partition_coordinator.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cctype>
@@ -32,6 +34,14 @@ bool matches(const std::vector<std::string>& wanted, std::string_view name) {
   const std::string plain = lower(name);
   return std::any_of(wanted.begin(), wanted.end(),
                      [&](const std::string& one) { return lower(one) == plain; });
+}
+
+/// Of key and value as they are in the log.
+std::uint64_t hash_of(const GroupRecord& record) {
+  const std::optional<EncodedRecord> encoded = encode(record);
+  assert(encoded && encoded->value);  // it was in the log
+  const std::uint64_t key = XXH3_64bits(encoded->key.data(), encoded->key.size());
+  return XXH3_64bits_withSeed(encoded->value->data(), encoded->value->size(), key);
 }
 
 JoinGroupAnswer refused_join(ApiErrc error, std::string member_id) {
@@ -240,6 +250,7 @@ void PartitionCoordinator::apply_group(ClassicGroupRecord record) {
   if (!record.value) {
     if (Group* group = find(record.group_id)) {
       group->has_record = false;
+      group->record_hash = 0;
       if (phase_ == Phase::loading) group->classic.restore({});
       sweep(record.group_id);
     }
@@ -247,6 +258,7 @@ void PartitionCoordinator::apply_group(ClassicGroupRecord record) {
   }
   Group& group = find_or_make(record.group_id);
   group.has_record = true;
+  group.record_hash = hash_of(record);
   // Once serving, the members in memory are newer than any record of them.
   if (phase_ == Phase::loading) group.classic.restore(*record.value);
 }
@@ -459,6 +471,19 @@ void PartitionCoordinator::count(GroupCounters& counters) const {
   if (!log_) return;
   counters.appends += log_->appends();
   counters.failed_appends += log_->failed_appends();
+}
+
+std::uint64_t PartitionCoordinator::state_hash() const {
+  std::uint64_t sum = 0;
+  for (const auto& [id, group] : groups_) {
+    sum += group->record_hash;
+    for (const auto& [topic, partitions] : group->offsets.topics()) {
+      for (const auto& [partition, entry] : partitions) {
+        if (entry.stored) sum += hash_of(OffsetRecord{id, topic, partition, entry.stored});
+      }
+    }
+  }
+  return sum;
 }
 
 void PartitionCoordinator::check_invariants() const {

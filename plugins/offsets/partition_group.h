@@ -38,6 +38,7 @@ struct PartitionCoordinator::Group final : GroupHost {
   ClassicGroup classic;
   OffsetTable offsets;
   bool has_record = false;               // a durable group record
+  std::uint64_t record_hash = 0;         // of that record; 0 without
   std::uint32_t writes_under_way = 0;    // of group records; the group stays until they end
   std::map<TimerName, DueTimer> timers;  // armed ones
 };

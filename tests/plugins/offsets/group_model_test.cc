@@ -83,8 +83,10 @@ class Run {
       if (pick(600) == 0) {
         doing_ = "clean restart";
         ++counts["restart"];
+        const std::uint64_t hash = machine_.coordinator().state_hash();
         machine_.restart();
         compare_all();
+        expect(machine_.coordinator().state_hash() == hash, "the log says something else");
       }
     }
     machine_.restart();
