@@ -36,6 +36,14 @@ SETTLE_S = float(os.environ.get("KEELSON_SETTLE_S", "10"))
 HOLD_S = 1.0  # a settled group is watched this long before the next change
 # Of the members: who is killed is missed for as long.
 SESSION_MS = 4000
+SETTINGS = {
+    "classic": {"group.min.session.timeout.ms": SESSION_MS},
+    # There the broker decides; the members ask it.
+    "consumer": {"group.consumer.min.session.timeout.ms": SESSION_MS,
+                 "group.consumer.session.timeout.ms": SESSION_MS,
+                 "group.consumer.min.heartbeat.interval.ms": 300,
+                 "group.consumer.heartbeat.interval.ms": 300},
+}
 TOPIC = "grouped"
 
 
@@ -226,6 +234,8 @@ class Changes:
     def kill_and_join(self):
         killed = []
         for group, size in zip(self.groups, SIZES):
+            if len(group.members) == 1:
+                wait_started(group.join())
             gone = self.some(group, self.random.randint(1, 2))
             self.remove(group, gone, "kill")
             killed += gone
@@ -298,7 +308,7 @@ class Groups(unittest.TestCase):
                 self.run_seed(seed)
 
     def run_seed(self, seed):
-        with Broker({"group.min.session.timeout.ms": SESSION_MS}) as broker:
+        with Broker(SETTINGS[PROTOCOL]) as broker:
             admin.create(broker.port, TOPIC, PARTITIONS)
             groups = [Group(broker, "range", "range"), Group(broker, "sticky", "cooperative-sticky")]
             writer = Writer(broker.port, seed)
