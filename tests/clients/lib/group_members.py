@@ -35,7 +35,9 @@ CLIENTS = {
 }
 OF_STRATEGY = {
     "range": list(CLIENTS),
-    "cooperative-sticky": ["java", "franz-go", "confluent", "java-2.8", "confluent-2.0"],
+    # Without confluent-2.0: in a group with the others two of its members were seen to be given the
+    # same nine partitions in turn, rebalance after rebalance, by the leader's assignor.
+    "cooperative-sticky": ["java", "franz-go", "confluent", "java-2.8"],
 }
 OF_CONSUMER_PROTOCOL = ["java", "confluent"]
 
