@@ -393,6 +393,9 @@ class Groups(unittest.TestCase):
         for member in group.all:
             counted = {event["e"] for event in history.events[member.name]}
             self.assertIn("started", counted, member.name)
+        committing = {m.client for m in group.all for e in history.events[m.name]
+                      if e["e"] == "committed"}
+        self.assertEqual(committing, {m.client for m in group.all})
         self.assertGreater(kinds["committed"], 10 * ROUNDS)
         self.assertGreater(kinds["processed"], 10 * ROUNDS)
         if PROTOCOL == "classic":

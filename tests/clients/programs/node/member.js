@@ -62,6 +62,7 @@ const consumer = kafka.consumer({
 let term = 0 // grows with each assignment and its end
 let owned = new Set()
 let next = new Map() // offset to commit
+let sent = 0 // commits that the broker has acknowledged
 
 function leaveTerm () {
   term++
@@ -75,6 +76,7 @@ async function commit () {
   if (!offsets.length) return
   const s = now()
   const mine = term
+  const before = sent
   try {
     await consumer.commitOffsets(offsets.map(([partition, offset]) =>
       ({ topic, partition, offset: String(offset) })))
@@ -82,9 +84,9 @@ async function commit () {
     say('commit failed', { s, why: String(error) })
     return // the next heartbeat finds out why
   }
-  if (mine !== term) {
-    // kafkajs drops what was to be committed when it joins again, and says nothing.
-    say('commit failed', { s, why: 'the group has moved on' })
+  if (mine !== term || sent === before) {
+    // kafkajs drops what was to be committed when it joins again or leaves, and says nothing.
+    say('commit failed', { s, why: 'not sent' })
     return
   }
   say('committed', { s, offsets: Object.fromEntries(offsets) })
@@ -108,6 +110,7 @@ async function main () {
     owned = new Set(mine)
     say('assigned', { g: generation, p: mine, all: mine })
   })
+  consumer.on(consumer.events.COMMIT_OFFSETS, () => { sent++ })
   consumer.on(consumer.events.REBALANCING, leaveTerm)
   consumer.on(consumer.events.CRASH, leaveTerm)
   process.stdin.resume()
