@@ -48,6 +48,8 @@ Task<void> validate_long(Partition& partition, std::optional<BatchValidation>& v
 Task<ProduceAnswer> append_produced(Partition& partition, ProducePartition produced,
                                     const ProduceCall& call, std::int64_t now_ms) {
   ProduceAnswer answer;
+  answer.error = partition.check_epoch(produced.current_leader_epoch);
+  if (answer.error != ApiErrc::none) co_return answer;
   engine::log::Log& log = partition.log();
   engine::io::Semaphore& turn = partition.append_turn();
   co_await turn.take(1);

@@ -16,9 +16,8 @@ int main(int argc, char** argv) {
   program.set_version_flag("--version", KEELSON_VERSION);
   program.require_subcommand(1);
   const std::vector<Command> commands = {
-      add_serve(program),       add_check_config(program), add_doctor(program),
-      add_plugin_list(program), add_topic(program),        add_log(program),
-      add_completions(program),
+      add_serve(program), add_check_config(program), add_doctor(program), add_plugin_list(program),
+      add_topic(program), add_group(program),        add_log(program),    add_completions(program),
   };
   try {
     program.parse(argc, argv);

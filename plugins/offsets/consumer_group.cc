@@ -124,6 +124,26 @@ void ConsumerGroup::settle(const ConsumerStep& step) {
   if (step.regexes_resolved_ms) regexes_resolved_ms_ = *step.regexes_resolved_ms;
 }
 
+std::vector<GroupRecord> ConsumerGroup::records() const {
+  std::vector<GroupRecord> records;
+  records.reserve(2 * members_.size() + targets_.size() + regexes_.size() + 2);
+  if (has_epoch_) records.push_back(ConsumerGroupRecord{group_id_, group_});
+  for (const auto& [regex, resolved] : regexes_) {
+    records.push_back(ConsumerRegexRecord{group_id_, regex, resolved});
+  }
+  for (const auto& [id, member] : members_) {
+    records.push_back(ConsumerMemberRecord{group_id_, id, member.metadata});
+  }
+  for (const auto& [id, target] : targets_) {
+    records.push_back(ConsumerTargetRecord{group_id_, id, target});
+  }
+  if (target_.epoch > 0) records.push_back(ConsumerTargetEpochRecord{group_id_, target_});
+  for (const auto& [id, member] : members_) {
+    records.push_back(ConsumerAssignmentRecord{group_id_, id, member.assignment});
+  }
+  return records;
+}
+
 std::vector<GroupRecord> ConsumerGroup::tombstones() const {
   std::vector<GroupRecord> records;
   records.reserve(2 * members_.size() + targets_.size() + regexes_.size() + 3);

@@ -112,6 +112,8 @@ class ConsumerGroup {
 
   /// A record of this group, from the log. Others than the consumer protocol's are not for it.
   void apply(const GroupRecord& record);
+  /// Records that say what it is: applied to a new group, they make it equal to this one.
+  std::vector<GroupRecord> records() const;
   /// Tombstones of all that the log may hold of it. Offsets are another matter.
   std::vector<GroupRecord> tombstones() const;
   /// A record that changes nothing: when it is durable, all that came before it was applied.

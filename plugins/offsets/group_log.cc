@@ -35,6 +35,8 @@ engine::Bytes joined(const engine::SliceList& slices, std::vector<std::byte>& co
 bool may_have_happened(ApiErrc error) {
   switch (error) {
     case ApiErrc::not_enough_replicas:
+    case ApiErrc::fenced_leader_epoch:
+    case ApiErrc::unknown_leader_epoch:
     case ApiErrc::unknown_topic_or_partition:
     case ApiErrc::message_too_large:
     case ApiErrc::record_list_too_large:
@@ -54,6 +56,8 @@ ApiErrc write_refusal(ApiErrc produce_error) {
     case ApiErrc::not_enough_replicas_after_append:
     case ApiErrc::request_timed_out: return ApiErrc::coordinator_not_available;
     case ApiErrc::not_leader_or_follower:
+    case ApiErrc::fenced_leader_epoch:
+    case ApiErrc::unknown_leader_epoch:
     case ApiErrc::kafka_storage_error: return ApiErrc::not_coordinator;
     default: return ApiErrc::unknown_server_error;
   }
@@ -89,8 +93,12 @@ Task<ApiResult<Offset>> GroupLog::read_some(Offset until, std::int32_t bytes_max
 }
 
 Task<ApiResult<void>> GroupLog::load() {
+  const ApiResult<OffsetAnswer> end = co_await parts_.replicator.list_offset(
+      parts_.shard, parts_.key, kLatestTime, false, engine::kNoLeaderEpoch);
+  if (!end) co_return std::unexpected(end.error());
+  epoch_ = end->leader_epoch;
   ApiResult<OffsetAnswer> start = co_await parts_.replicator.list_offset(
-      parts_.shard, parts_.key, kEarliestTime, false, engine::kNoLeaderEpoch);
+      parts_.shard, parts_.key, kEarliestTime, false, epoch_);
   if (!start) co_return std::unexpected(start.error());
   replay_.advance_to(Offset{start->offset});
   std::int32_t bytes_max = parts_.read_bytes_max;
@@ -193,7 +201,7 @@ Task<ApiErrc> GroupLog::append(const std::vector<Write>& batch) {
   call.timeout_ms = parts_.timeout_ms;
   call.origin = engine::log::BatchOrigin::internal;
   call.memory = bytes;
-  call.partitions.push_back({parts_.key, *bytes});
+  call.partitions.push_back({parts_.key, *bytes, epoch_});
   ++appends_;
   const std::vector<ProduceAnswer> answers =
       co_await parts_.replicator.produce(parts_.shard, std::move(call));

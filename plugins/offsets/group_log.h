@@ -5,6 +5,9 @@
 // load makes batches larger instead of waits longer. Records are applied in log order, when
 // durable. An append whose outcome is unknown may turn up later: offsets tell. Whatever lies
 // between what was applied and a new append is read back first.
+//
+// Every append names the leader epoch under which the log was read, and its batch keeps it: when
+// the partition has had another leader since, it is refused, and this coordinator's time is over.
 #pragma once
 
 #include <cstdint>
@@ -81,6 +84,7 @@ class GroupLog {
   GroupLogParts parts_;
   RecordReplay::Apply applied_;
   RecordReplay replay_;
+  engine::LeaderEpoch epoch_ = engine::kNoLeaderEpoch;  // of the partition when it was read
   std::deque<Write> queue_;
   bool writing_ = false;
   bool stopping_ = false;

@@ -247,6 +247,7 @@ void PartitionCoordinator::apply_group(ClassicGroupRecord record) {
   if (!record.value) {
     if (Group* group = find(record.group_id)) {
       group->has_record = false;
+      group->record_hash = 0;
       if (phase_ == Phase::loading || group->consumer) group->classic.restore({});
       sweep(record.group_id);
     }
@@ -255,6 +256,7 @@ void PartitionCoordinator::apply_group(ClassicGroupRecord record) {
   Group& group = find_or_make(record.group_id);
   group.has_record = true;
   group.consumer.reset();  // its tombstones came before this
+  group.record_hash = hash_of(record);
   // Once serving, the members in memory are newer than any record of them.
   if (phase_ == Phase::loading || group.becomes_classic) group.classic.restore(*record.value);
 }
@@ -468,40 +470,6 @@ ApiErrc PartitionCoordinator::list(const ListGroupsCall& call,
                       std::string(state), std::string(is_consumer ? kConsumerType : kClassicType)});
   }
   return ApiErrc::none;
-}
-
-void PartitionCoordinator::count(GroupCounters& counters) const {
-  for (const auto& [id, group] : groups_) {
-    counters.groups += is_visible(*group) ? 1 : 0;
-    counters.members += group->classic.member_count();
-    counters.offsets += group->offsets.stored_count();
-    counters.memory_bytes += sizeof(Group) + id.size() + group->classic.memory_bytes() +
-                             group->offsets.memory_bytes() +
-                             group->timers.size() * sizeof(Group::DueTimer);
-    counters.rebalances += group->classic.rebalances();
-    if (group->consumer) {
-      counters.members += group->consumer->members().size();
-      counters.memory_bytes += group->consumer->memory_bytes();
-      counters.rebalances += group->consumer->rebalances();
-    }
-    counters.parked_joins += group->classic.parked_joins();
-    counters.parked_syncs += group->classic.parked_syncs();
-  }
-  counters.rebalances += past_rebalances_;
-  counters.offset_commits += offset_commits_;
-  counters.offset_expirations += offset_expirations_;
-  if (!log_) return;
-  counters.appends += log_->appends();
-  counters.failed_appends += log_->failed_appends();
-}
-
-void PartitionCoordinator::check_invariants() const {
-  for (const auto& [id, group] : groups_) {
-    group->classic.check_invariants();
-    if (group->consumer) group->consumer->check_invariants();
-    // Whoever is in the group has a timer that will end it, or waits for one that will.
-    for (const auto& [name, timer] : group->timers) assert(timer.armed());
-  }
 }
 
 }  // namespace keelson::offsets

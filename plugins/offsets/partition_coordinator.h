@@ -94,6 +94,10 @@ class PartitionCoordinator {
   engine::Task<void> expire_offsets();
   void count(GroupCounters& counters) const;
 
+  /// A number for all that the log says of the groups here, whatever their order: two coordinators
+  /// that have applied the same records have the same, on whatever broker and after whatever
+  /// compaction. Members as they are in memory are not in it before they are written.
+  std::uint64_t state_hash() const;
   /// Checks every group against its invariants; for tests.
   void check_invariants() const;
 

@@ -11,6 +11,9 @@
 
 namespace keelson::offsets {
 
+/// Of key and value, as they are in the log. Not of a tombstone.
+std::uint64_t hash_of(const GroupRecord& record);
+
 /// The host of a ClassicGroup, beside the group's offsets; or of a ConsumerGroup, and then the
 /// classic one is there but empty.
 struct PartitionCoordinator::Group final : GroupHost {
@@ -42,6 +45,7 @@ struct PartitionCoordinator::Group final : GroupHost {
   std::unique_ptr<ConsumerGroup> consumer;
   OffsetTable offsets;
   bool has_record = false;               // a durable group record
+  std::uint64_t record_hash = 0;         // of that record; 0 without
   std::uint32_t writes_under_way = 0;    // of group records; the group stays until they end
   std::map<TimerName, DueTimer> timers;  // armed ones
 

@@ -26,6 +26,7 @@ inline constexpr std::int64_t kNoOffset = -1;
 struct ProducePartition {
   PartitionKey key;
   engine::MutableBytes records;  // as sent; stamped in place. Live until the appends have ended
+  engine::LeaderEpoch current_leader_epoch = engine::kNoLeaderEpoch;  // none: not checked
 };
 
 enum class Acks : std::int8_t { all = -1, none = 0, leader = 1 };
@@ -108,7 +109,8 @@ class Replicator : public Plugin {
   /// of one changes nothing for the others. With Acks::none the answers come when the records were
   /// taken in. Errors per partition: unknown_topic_or_partition, not_leader_or_follower,
   /// not_enough_replicas, kafka_storage_error, request_timed_out (the record may appear later,
-  /// once), and the refusals of validate_batch() and Log::append().
+  /// once), fenced_leader_epoch and unknown_leader_epoch (nothing was written), and the refusals of
+  /// validate_batch() and Log::append().
   [[nodiscard]] virtual engine::Task<std::vector<ProduceAnswer>> produce(engine::io::Shard& home,
                                                                          ProduceCall call) = 0;
 

@@ -431,7 +431,7 @@ TEST_P(SingleReplicator, GrowthIsTakenBack) {
   EXPECT_EQ(world.produce(4).base_offset, 0);
 }
 
-TEST_P(SingleReplicator, EpochsFenceReaders) {
+TEST_P(SingleReplicator, EpochsFenceReadersAndWriters) {
   ReplicatorWorld world(shards());
   ASSERT_TRUE(world.set_topic(1, /*leader_epoch=*/5));
   world.produce(0, 4);
@@ -453,6 +453,18 @@ TEST_P(SingleReplicator, EpochsFenceReaders) {
   EXPECT_EQ(end_of(6, 5)->end_offset, Offset{-1});
   EXPECT_EQ(end_of(6, 5)->epoch, LeaderEpoch{-1});
   EXPECT_EQ(end_of(5, 4).error().code, ApiErrc::fenced_leader_epoch);
+  const auto append_as = [&](std::int32_t epoch) {
+    std::vector<std::byte> bytes = ReplicatorWorld::batch(1);
+    ProduceCall call;
+    call.partitions.push_back({world.key(0), engine::MutableBytes(bytes), LeaderEpoch{epoch}});
+    return world.world
+        .run_task(world.home(last()),
+                  world.replicator->produce(world.home(last()), std::move(call)))
+        .at(0);
+  };
+  EXPECT_EQ(append_as(4).error, ApiErrc::fenced_leader_epoch);
+  EXPECT_EQ(append_as(6).error, ApiErrc::unknown_leader_epoch);
+  EXPECT_EQ(append_as(5).error, ApiErrc::none);
   EXPECT_EQ(end_of(5, 6).error().code, ApiErrc::unknown_leader_epoch);
 }
 

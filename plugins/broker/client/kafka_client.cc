@@ -40,13 +40,14 @@ Task<ClientResult<void>> KafkaClient::negotiate() {
   co_return ClientResult<void>{};
 }
 
-ClientResult<std::int16_t> KafkaClient::version_of(const ApiInfo& api) const {
+ClientResult<std::int16_t> KafkaClient::version_of(const ApiInfo& api,
+                                                   std::int16_t version_max) const {
   const auto offered = offered_.find(static_cast<std::int16_t>(api.key));
   if (offered == offered_.end()) {
     return std::unexpected(concat(server(), " does not offer ", api.name));
   }
   const auto [min, max] = offered->second;
-  const std::int16_t version = std::min(max, api.max_stable_version);
+  const std::int16_t version = std::min({max, api.max_stable_version, version_max});
   if (version < std::max(min, api.min_version)) {
     return std::unexpected(concat(server(), " speaks versions ", min, " to ", max, " of ", api.name,
                                   ", this program ", api.min_version, " to ",

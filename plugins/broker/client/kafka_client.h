@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,14 +25,18 @@ std::string explain_error(std::int16_t code, const std::optional<std::string>& m
 
 class KafkaClient {
  public:
+  static constexpr std::int16_t kAnyVersion = std::numeric_limits<std::int16_t>::max();
+
   /// `timeout_ms` is for connecting and for each request.
   [[nodiscard]] static engine::Task<ClientResult<std::unique_ptr<KafkaClient>>> connect(
       engine::io::Shard& shard, std::string server, std::int64_t timeout_ms);
 
   /// Sends `request`, whose views stay valid until the answer. Errors: the connection's; an API
-  /// that the broker does not offer; an answer that cannot be read.
+  /// that the broker does not offer; an answer that cannot be read. `version_max` keeps to what the
+  /// caller fills in.
   template <class Response, class Request>
-  [[nodiscard]] engine::Task<ClientResult<Response>> ask(Request request);
+  [[nodiscard]] engine::Task<ClientResult<Response>> ask(Request request,
+                                                         std::int16_t version_max = kAnyVersion);
 
   const std::string& server() const { return connection_.name(); }
 
@@ -41,7 +46,8 @@ class KafkaClient {
   engine::Task<ClientResult<void>> negotiate();
   template <class Response, class Request>
   engine::Task<ClientResult<Response>> ask_in(Request request, std::int16_t version);
-  ClientResult<std::int16_t> version_of(const kafka::messages::ApiInfo& api) const;
+  ClientResult<std::int16_t> version_of(const kafka::messages::ApiInfo& api,
+                                        std::int16_t version_max) const;
 
   ClientConnection connection_;
   std::int32_t next_correlation_id_ = 1;
@@ -49,9 +55,9 @@ class KafkaClient {
 };
 
 template <class Response, class Request>
-engine::Task<ClientResult<Response>> KafkaClient::ask(Request request) {
+engine::Task<ClientResult<Response>> KafkaClient::ask(Request request, std::int16_t version_max) {
   const ClientResult<std::int16_t> version =
-      version_of(*kafka::messages::api_info(Request::kApiKey));
+      version_of(*kafka::messages::api_info(Request::kApiKey), version_max);
   if (!version) co_return std::unexpected(version.error());
   co_return co_await ask_in<Response>(std::move(request), *version);
 }

@@ -24,6 +24,7 @@ Command add_doctor(CLI::App& program);
 Command add_plugin_list(CLI::App& program);
 Command add_log(CLI::App& program);
 Command add_topic(CLI::App& program);
+Command add_group(CLI::App& program);
 /// `program` outlives the command.
 Command add_completions(CLI::App& program);
 

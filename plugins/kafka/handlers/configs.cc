@@ -152,11 +152,11 @@ class Describer {
     if (asked.resource_name.empty()) {
       return refuse_with(result, ApiErrc::invalid_request, "a group's name is not empty");
     }
-    const auto own = view_.group_settings.find(std::string(asked.resource_name));
-    const Settings* const set = own == view_.group_settings.end() ? nullptr : &own->second;
+    const SettingLayers of_group =
+        group_setting_layers(view_, context_.services.self, context_.services.settings,
+                             std::string(asked.resource_name));
     for (const SettingDef* definition : select(asked, group_setting_table())) {
-      result.configs.push_back(describe(*definition,
-                                        effective_group_setting(*definition, layers(set)),
+      result.configs.push_back(describe(*definition, effective_group_setting(*definition, of_group),
                                         definition->name, false, request_));
     }
   }

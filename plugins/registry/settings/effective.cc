@@ -93,7 +93,8 @@ class Search {
   EffectiveSetting result_;
 };
 
-const Settings* find_settings(const std::map<BrokerId, Settings>& all, BrokerId id) {
+template <class Key>
+const Settings* find_settings(const std::map<Key, Settings>& all, const Key& id) {
   const auto found = all.find(id);
   return found == all.end() ? nullptr : &found->second;
 }
@@ -140,6 +141,11 @@ SettingLayers setting_layers(const ClusterView& view, BrokerId self, const Broke
           .broker = find_settings(view.broker_settings, self),
           .cluster_default = &view.broker_defaults,
           .fixed = &fixed};
+}
+
+SettingLayers group_setting_layers(const ClusterView& view, BrokerId self,
+                                   const BrokerSettings& fixed, const std::string& id) {
+  return setting_layers(view, self, fixed, find_settings(view.group_settings, id));
 }
 
 EffectiveSetting effective_topic_setting(const SettingDef& definition,

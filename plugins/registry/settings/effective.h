@@ -51,6 +51,10 @@ struct SettingLayers {
 /// The layers of broker `self` in `view`, with `own` above them. Pointers into both.
 SettingLayers setting_layers(const ClusterView& view, BrokerId self, const BrokerSettings& fixed,
                              const Settings* own = nullptr);
+/// The same with what is set for the group `id` above them, where something is: with
+/// effective_group_integer() this is how whoever serves groups reads their settings.
+SettingLayers group_setting_layers(const ClusterView& view, BrokerId self,
+                                   const BrokerSettings& fixed, const std::string& id);
 
 /// `definition` comes from the table of that kind. A stored value that no longer passes its own
 /// check is passed over, so an old file cannot stop a broker.

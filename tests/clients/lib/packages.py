@@ -42,46 +42,61 @@ def kafka_classpath():
     """Apache Kafka's broker and tools, through Maven."""
     if os.environ.get("KEELSON_KAFKA_JARS"):
         return os.environ["KEELSON_KAFKA_JARS"] + "/*"
+    return _jars("java", PROGRAMS / "pom.xml")
+
+
+def old_java_classpath():
+    """Kafka's Java client 2.8.2, alone."""
+    return _jars("old-java", PROGRAMS / "old_clients.xml")
+
+
+def _jars(name, pom):
     require("Java", "java", "mvn")
 
     def build(folder):
-        shutil.copy(PROGRAMS / "pom.xml", folder)
+        shutil.copy(pom, folder / "pom.xml")
         process.run(["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib"],
                     cwd=folder, timeout_s=SET_UP_S)
 
-    return f"{_made('java', [PROGRAMS / 'pom.xml'], build)}/lib/*"
+    return f"{_made(name, [pom], build)}/lib/*"
 
 
 @functools.cache
-def tool_server_classpath():
-    """Kafka's jars and the program that runs its tools in one JVM."""
+def java_programs():
+    """Folder of the Java programs' classes."""
     require("Java", "java", "javac", "mvn")
-    source = PROGRAMS / "ToolServer.java"
+    sources = sorted(PROGRAMS.glob("*.java"))
 
     def build(folder):
-        process.run(["javac", "-d", folder, "-cp", kafka_classpath(), source], timeout_s=120)
+        process.run(["javac", "-d", folder, "-cp", kafka_classpath(), *sources], timeout_s=120)
 
-    return f"{_made('tool-server', [source], build)}:{kafka_classpath()}"
+    return str(_made("java-programs", sources, build))
+
+
+def tool_server_classpath():
+    """Kafka's jars and the program that runs its tools in one JVM."""
+    return f"{java_programs()}:{kafka_classpath()}"
 
 
 @functools.cache
-def python():
-    """A Python interpreter that has confluent-kafka and kafka-python."""
-    wanted = PROGRAMS / "requirements.txt"
+def python(requirements="requirements.txt"):
+    """A Python interpreter that has confluent-kafka and kafka-python, or what the file names."""
+    wanted = PROGRAMS / requirements
 
     def build(folder):
         process.run([sys.executable, "-m", "venv", folder / "venv"], timeout_s=SET_UP_S)
         process.run([folder / "venv/bin/python", "-m", "pip", "install", "-q", "-r", wanted],
                     timeout_s=SET_UP_S)
 
-    return f"{_made('python', [wanted, pathlib.Path(sys.executable)], build)}/venv/bin/python"
+    name = "python" if requirements == "requirements.txt" else "old-python"
+    return f"{_made(name, [wanted, pathlib.Path(sys.executable)], build)}/venv/bin/python"
 
 
 @functools.cache
 def go_client():
     """The Go program, built."""
     require("Go", "go")
-    sources = [PROGRAMS / "go" / name for name in ("go.mod", "go.sum", "main.go")]
+    sources = [PROGRAMS / "go" / name for name in ("go.mod", "go.sum", "main.go", "member.go")]
 
     def build(folder):
         for source in sources:
@@ -93,10 +108,10 @@ def go_client():
 
 @functools.cache
 def node_client():
-    """The Node program, beside its modules."""
+    """The Node program client.js, beside its modules and member.js."""
     require("Node", "node", "npm")
     sources = [PROGRAMS / "node" / name
-               for name in ("package.json", "package-lock.json", "client.js")]
+               for name in ("package.json", "package-lock.json", "client.js", "member.js")]
 
     def build(folder):
         for source in sources:

@@ -62,14 +62,15 @@ class MemoryReplicator final : public Replicator {
     ++appends;
     if (!released.is_set()) co_await released.wait();
     ProduceAnswer answer;
-    const ApiErrc fault = std::exchange(next_fault, ApiErrc::none);
+    ApiErrc fault = std::exchange(next_fault, ApiErrc::none);
+    if (call.partitions[0].current_leader_epoch < epoch) fault = ApiErrc::fenced_leader_epoch;
     answer.error = fault;
     const bool kept = fault == ApiErrc::none || std::exchange(lose_answer, false);
     if (kept) {
       std::vector<std::byte> batch(call.partitions[0].records.begin(),
                                    call.partitions[0].records.end());
       const auto header = engine::log::read_batch_header(batch);
-      engine::log::stamp_batch(batch, engine::Offset{end}, engine::LeaderEpoch{0});
+      engine::log::stamp_batch(batch, engine::Offset{end}, epoch);
       answer.base_offset = end;
       end += header->record_count;
       const bool delayed = fault != ApiErrc::none && delay_lost;
@@ -99,7 +100,7 @@ class MemoryReplicator final : public Replicator {
   Task<ApiResult<OffsetAnswer>> list_offset(Shard&, PartitionKey, std::int64_t, bool,
                                             engine::LeaderEpoch) override {
     if (read_fault != ApiErrc::none) co_return refuse(read_fault);
-    co_return OffsetAnswer{.offset = 0};
+    co_return OffsetAnswer{.offset = 0, .leader_epoch = epoch};
   }
   // What groups do not use.
   Task<std::vector<FetchAnswer>> fetch(Shard&, FetchCall, engine::io::Event&) override {
@@ -130,6 +131,7 @@ class MemoryReplicator final : public Replicator {
   std::vector<std::vector<std::byte>> log;
   std::vector<std::vector<std::byte>> late;  // in the log, not to be read yet
   std::int64_t end = 0;
+  engine::LeaderEpoch epoch{0};
   int appends = 0;
   ApiErrc next_fault = ApiErrc::none;
   bool lose_answer = false;  // with a fault: the append happens all the same

@@ -113,6 +113,46 @@ TEST(PartitionCoordinator, RefusesCommitsOfUnknownGenerationsAndLongMetadata) {
   EXPECT_EQ(answer.partitions[0][1], ApiErrc::offset_metadata_too_large);
 }
 
+// Another broker has led the partition meanwhile: what this one believes of the groups is old.
+TEST(PartitionCoordinator, WritesOfAnEarlierEpochAreRefused) {
+  CoordinatorHarness host;
+  EXPECT_EQ(host.commit(6), ApiErrc::none);
+  host.replicator.epoch = engine::LeaderEpoch{4};
+  EXPECT_EQ(host.commit(7), ApiErrc::not_coordinator);
+  EXPECT_EQ(host.fetch_one(), 6);
+  EXPECT_EQ(host.replicator.log.size(), 1u);
+  host.restart();
+  EXPECT_EQ(host.commit(8), ApiErrc::none);
+  EXPECT_EQ(engine::log::read_batch_header(host.replicator.log.back())->leader_epoch,
+            engine::LeaderEpoch{4});
+}
+
+TEST(PartitionCoordinator, StatesAreComparedByHash) {
+  CoordinatorHarness one;
+  EXPECT_EQ(one.coordinator->state_hash(), 0u);
+  EXPECT_EQ(one.commit(6), ApiErrc::none);
+  const std::uint64_t first = one.coordinator->state_hash();
+  EXPECT_EQ(one.commit(6, "u"), ApiErrc::none);
+  const std::uint64_t both = one.coordinator->state_hash();
+  EXPECT_NE(first, both);
+  // Another one with the same log; and one in which compaction has left less of it.
+  CoordinatorHarness other;
+  other.stop();
+  other.replicator.log = one.replicator.log;
+  other.replicator.end = one.replicator.end;
+  other.start();
+  EXPECT_EQ(other.coordinator->state_hash(), both);
+  EXPECT_EQ(other.commit(7), ApiErrc::none);
+  EXPECT_NE(other.coordinator->state_hash(), both);
+  const std::uint64_t newest = other.coordinator->state_hash();
+  other.stop();
+  other.replicator.log.erase(other.replicator.log.begin());
+  other.start();
+  EXPECT_EQ(other.coordinator->state_hash(), newest);
+  EXPECT_EQ(other.run(other.coordinator->delete_group("g")), ApiErrc::none);
+  EXPECT_EQ(other.coordinator->state_hash(), 0u);
+}
+
 TEST(PartitionCoordinator, OffsetOfAnEarlierTopicIsNone) {
   CoordinatorHarness host;
   EXPECT_EQ(host.commit(6), ApiErrc::none);

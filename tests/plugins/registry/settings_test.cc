@@ -357,6 +357,21 @@ TEST(ToLogConfig, TakesTheTopicsOwn) {
   EXPECT_EQ(built.retention_bytes, engine::log::kUnlimited);
 }
 
+TEST(GroupSettings, TheGroupsOwnValueThenTheClustersThenTheBrokers) {
+  const BrokerSettings fixed =
+      *BrokerSettings::make({{"group.consumer.heartbeat.interval.ms", "6000"}});
+  ClusterView view;
+  view.group_settings["g"] = {{"consumer.session.timeout.ms", "50000"}};
+  view.broker_defaults = {{"group.consumer.assignment.interval.ms", "2000"}};
+  const auto read = [&](const std::string& id, std::string_view name) {
+    return effective_group_integer(name, group_setting_layers(view, 1, fixed, id));
+  };
+  EXPECT_EQ(read("g", "consumer.session.timeout.ms"), 50'000);
+  EXPECT_EQ(read("other", "consumer.session.timeout.ms"), 45'000);
+  EXPECT_EQ(read("g", "consumer.heartbeat.interval.ms"), 6'000);
+  EXPECT_EQ(read("g", "consumer.assignment.interval.ms"), 2'000);
+}
+
 TEST(ValidateGroupSettings, StaysWithinTheBrokersBounds) {
   const auto group = [](Settings settings) {
     return code_of(validate_group_settings(settings, {}));

@@ -4,6 +4,7 @@
 //	client consume ADDRESS TOPIC COUNT [GROUP]
 //	client send-file ADDRESS TOPIC FILE
 //	client read-file ADDRESS TOPIC COUNT
+//	client member …                                        (member.go)
 package main
 
 import (
@@ -107,6 +108,8 @@ func main() {
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
 	defer out.Flush()
 	switch command {
+	case "member":
+		member(address, topic, rest[0], rest[1], rest[2])
 	case "produce":
 		client := producer(address, rest[0], len(rest) > 2)
 		for i := 0; i < number(rest[1]); i++ {
