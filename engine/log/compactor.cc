@@ -131,7 +131,11 @@ Task<Result<bool>> Compactor::map_records(Bytes batch, Offset from) {
 Task<Result<bool>> Compactor::advance(CompactionSource& source, SegmentPtr segment) {
   if (pace_.stopped()) co_return fail(Errc::cancelled);
   const Result<bool> more = co_await source.next();
-  if (more || segment->deleted) co_return more ? more : fail(Errc::cancelled);
+  if (more) co_return more;
+  // Dropped or cut meanwhile: its files are not what it says any more, and nothing is damaged.
+  if (std::ranges::find(log_.segments_, segment) == log_.segments_.end()) {
+    co_return fail(Errc::cancelled);
+  }
   if (more.error().code == Errc::quarantined) {
     log_.quarantine(segment, source.damaged(), "its bytes are not those that were written");
   } else if (more.error().code == Errc::corrupt) {
