@@ -141,6 +141,9 @@ Task<Result<void>> Recovery::load_producers() {
     }
     log_.find(concat(segment_stem(offset), kSnapshotEnding,
                      " is garbled; producers taken from an older one and the log"));
+    if (!content) continue;
+    const Result<void> gone = co_await io::unlink(shard_, snapshot_path(offset));
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
   }
   for (const SegmentPtr& segment : log_.segments_) {
     if (segment->next_offset <= from || segment->size_bytes == 0) continue;

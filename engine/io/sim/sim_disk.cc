@@ -430,6 +430,7 @@ void SimDisk::process_gone() {
   for (auto& [id, inode] : inodes_) {
     if (inode.open_count > 0 && inode.links == 0) used_pages_ -= inode.file.used_pages();
     inode.open_count = 0;
+    inode.file.forget_writers();
   }
   free_unreferenced();
 }

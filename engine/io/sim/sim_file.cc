@@ -343,6 +343,12 @@ void SimFile::power_cut(const Keeps& keeps, std::uint64_t inode, std::size_t& nu
   recount();
 }
 
+void SimFile::forget_writers() {
+  for (Page& page : pages_) {
+    if (page.cache != nullptr && page.cache->dirty != 0) own_cache(page).oldest_write = {};
+  }
+}
+
 void SimFile::add_content(TraceHash& hash) const {
   hash.add(size_bytes_);
   SimFile copy = *this;

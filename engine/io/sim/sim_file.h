@@ -75,6 +75,8 @@ class SimFile {
   void power_cut(const Keeps& keeps, std::uint64_t inode, std::size_t& number);
   /// How often that asks.
   std::size_t unsynced() const { return size_changes_.size() + dirty_sectors(); }
+  /// Whoever wrote is gone: from now on every sync covers all that was written.
+  void forget_writers();
   /// Adds the size and the bytes as they are read.
   void add_content(TraceHash& hash) const;
 
