@@ -115,6 +115,7 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
   --sealing_;
   sealed_.notify();
   if (!sealed) {
+    seal_failure_ = sealed.error();
     warn(concat("could not finish the files of segment ", segment->base_offset.value(), ": ",
                 to_string(sealed.error().code), "; recovery will"));
   }
@@ -526,6 +527,8 @@ Task<Result<void>> LogImpl::check_unproven() {
 
 /// Everything Kafka's tools and the next open() look at; the manifest last, as it says "clean".
 Task<Result<void>> LogImpl::close_files() {
+  // What a failed sync left of a segment's files nobody knows: recovery has to look at them.
+  if (seal_failure_) co_return std::unexpected(*seal_failure_);
   const Result<void> checked = co_await check_unproven();
   if (!checked) co_return checked;
   const FileLock lock = co_await FileLock::take(file_lock_);

@@ -272,6 +272,7 @@ class LogImpl final : public Log, private CommitHost {
   io::Event sealed_;              // notified when sealing_ went down
   io::Event closing_;             // set when close() waits for background work
   std::size_t sealing_ = 0;
+  std::optional<Error> seal_failure_;  // files of a sealed segment are not what they should be
   io::Event housekeeper_wake_;
   io::Event housekeeper_gone_;
   bool housekeeping_ = false;

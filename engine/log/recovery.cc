@@ -93,7 +93,7 @@ Task<Result<void>> Recovery::run() {
     if (!written) co_return written;
   }
   log_.opened_unclean_ = !trusted_;
-  log_.files_dirty_ = !trusted_ || changed_;
+  log_.files_dirty_ = log_.files_dirty_ || !trusted_ || changed_;
   log_.committer_.follow(log_.segments_.back());
   log_.tell_cleaner();
   co_return Result<void>{};
