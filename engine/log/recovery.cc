@@ -68,7 +68,11 @@ Task<Result<void>> Recovery::run() {
   log_.end_ = log_.durable_ = log_.segments_.back()->next_offset;
 
   log_.first_dirty_ = manifest_ ? manifest_->first_dirty : hints_.first_dirty;
-  if (log_.first_dirty_) log_.first_dirty_ = log_.first_dirty();
+  // As it was, though the start may have passed it: transactions below it were decided, and those
+  // below the start need not have been. A checkpoint's may be the start.
+  const bool is_known =
+      log_.first_dirty_ <= log_.end_ && (manifest_.has_value() || log_.first_dirty_ > log_.start_);
+  if (log_.first_dirty_ && !is_known) log_.first_dirty_ = Offset{0};
 
   const Result<void> epochs = co_await load_epochs();
   if (!epochs) co_return epochs;

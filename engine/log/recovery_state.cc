@@ -156,12 +156,7 @@ Task<Result<void>> Recovery::load_producers() {
     }
     if (!replayed) co_return replayed;
   }
-  // Below, everything was decided when it was compacted; the marker may be gone since.
-  for (auto& [id, entry] : log_.producers_.entries()) {
-    const bool decided = log_.first_dirty_ && entry.transaction_start &&
-                         *entry.transaction_start < *log_.first_dirty_;
-    if (decided) entry.transaction_start.reset();
-  }
+  if (log_.first_dirty_) log_.producers_.forget_decided(*log_.first_dirty_);
   co_return Result<void>{};
 }
 
