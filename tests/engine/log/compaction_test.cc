@@ -457,5 +457,53 @@ TEST(CompactionBeside, ClosingAndRemovingEndARun) {
   }
 }
 
+std::vector<std::byte> open_transaction(std::int32_t sequence) {
+  BatchBuilder builder;
+  builder.producer(ProducerId{900}, ProducerEpoch{0}, sequence).transactional();
+  const std::string text = "undecided";
+  builder.add(1'000, test::as_bytes(text), test::as_bytes(text));
+  return builder.build();
+}
+
+/// A transaction that is open, in a compacted log that then begins behind its first record.
+Task<void> begin_behind_an_open_one(io::Shard& shard, ReferenceLog& model, LogConfig config) {
+  Result<Opened> opened = co_await open_log(shard, config);
+  EXPECT_TRUE(opened.has_value());
+  Log& log = *opened->log;
+  const Result<CompactionReport> report = co_await compact(shard, log, model);
+  EXPECT_TRUE(report.has_value() && report->first_dirty > Offset{0});
+  std::vector<std::byte> first = open_transaction(0);
+  const Result<AppendResult> begun = co_await log.append(first, LeaderEpoch{5});
+  EXPECT_TRUE(begun.has_value());
+  Writer writer(shard, log, model, {.producers = false});
+  const bool appended = co_await writer.append_some(20);
+  EXPECT_TRUE(appended);
+  const Result<void> moved = co_await log.advance_start(begun->last_offset + 5);
+  EXPECT_TRUE(moved.has_value());
+  std::vector<std::byte> second = open_transaction(1);
+  const Result<AppendResult> went_on = co_await log.append(second, LeaderEpoch{5});
+  EXPECT_TRUE(went_on.has_value());
+  const Result<void> closed = co_await log.close();
+  EXPECT_TRUE(closed.has_value());
+}
+
+// Compaction never saw it: that the log starts behind its beginning does not decide it.
+TEST(CompactionStart, AnOpenTransactionStaysOpenWhereTheLogStartsBehindItsBeginning) {
+  io::SimWorld world(4);
+  io::SimNode& node = world.start_node("n");
+  ReferenceLog model;
+  world.run_task(node.shard(), fill(node.shard(), model, 60));
+  LogConfig config = compacted();
+  config.cleanup_delete = true;
+  config.retention_ms = kUnlimited;
+  world.run_task(node.shard(), begin_behind_an_open_one(node.shard(), model, config));
+  Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), config));
+  ASSERT_TRUE(opened.has_value());
+  Log& log = *opened->log;
+  EXPECT_EQ(log.last_stable_offset(log.durable_offset()), log.log_start_offset());
+  const Result<void> closed = world.run_task(node.shard(), log.close());
+  EXPECT_TRUE(closed.has_value());
+}
+
 }  // namespace
 }  // namespace keelson::engine::log
