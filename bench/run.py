@@ -2,6 +2,7 @@
 """The benchmarks, by `./dev bench`.
 
     ./dev bench broker [--help]     beside Apache Kafka, in one run
+    ./dev bench compaction [--help] beside Apache Kafka's cleaner on the same directory
     ./dev bench counters [--help]   system calls, copies and allocations of a request
     ./dev bench footprint [--help]  start-up, idle memory and CPU, many partitions and connections
     ./dev bench storage [--help]    the engine beside fio, in one run
@@ -19,8 +20,8 @@ PROGRAMS = ["io_benchmark", "log_benchmark", "records_benchmark", "requests_benc
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / "bench"
 
 
-COMPARISONS = {"broker": "broker/broker.py", "counters": "counters/counters.py",
-               "footprint": "broker/footprint.py",
+COMPARISONS = {"broker": "broker/broker.py", "compaction": "compaction/compaction.py",
+               "counters": "counters/counters.py", "footprint": "broker/footprint.py",
                "storage": "storage/storage.py"}
 
 

@@ -13,9 +13,15 @@ ApiResult<std::unique_ptr<SingleReplicator>> make_single(const Deps& deps, const
   const BrokerSettings& settings = deps.host().settings;
   const BrokerId self = settings.node_id();
   SingleReplicatorParts parts{
-      deps.host().shards, deps.get<LogStore>(), deps.get<ClusterController>(), self,
+      deps.host().shards,
+      deps.get<LogStore>(),
+      deps.get<ClusterController>(),
+      self,
       [&settings, self](const ClusterView& view, const TopicView& topic) {
         return to_log_config(setting_layers(view, self, settings, &topic.settings));
+      },
+      [&settings, self, shards = deps.host().shards.size()](const ClusterView& view) {
+        return to_cleaner_config(setting_layers(view, self, settings), shards);
       }};
   return std::make_unique<SingleReplicator>(std::move(parts));
 }

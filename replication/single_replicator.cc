@@ -76,6 +76,7 @@ Task<ApiResult<void>> SingleReplicator::apply(std::shared_ptr<const ClusterView>
   Shard& home = parts_.shards.at(0);
   const bool defaults_changed = before->broker_defaults != after->broker_defaults ||
                                 before->broker_settings != after->broker_settings;
+  if (defaults_changed) co_await parts_.store.tune_compaction(parts_.cleaner_config(*after));
   std::vector<ApiResult<void>> opened;
   std::vector<PartitionKey> opened_keys;
   {

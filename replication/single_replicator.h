@@ -21,6 +21,8 @@ struct SingleReplicatorParts {
   BrokerId self;
   /// A topic's settings as the engine takes them, with the broker's defaults filled in. Any shard.
   std::function<engine::log::LogConfig(const ClusterView&, const TopicView&)> log_config;
+  /// The same for the store's own work.
+  std::function<engine::log::CleanerConfig(const ClusterView&)> cleaner_config;
 };
 
 /// Opens and closes logs as the controller's view changes, and serves them. The high watermark is

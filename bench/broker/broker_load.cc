@@ -1,7 +1,8 @@
 // bench/broker/broker_load.cc: one load on one broker, through librdkafka; prints one line of JSON.
 //
 //   broker_load produce --brokers H:P --topic T --partitions N --size BYTES --count RECORDS
-//               [--rate RECORDS_PER_S] [--codec none] [--acks -1] [--idempotence] [--linger 5]
+//               [--rate RECORDS_PER_S] [--keys KEYS] [--codec none] [--acks -1] [--idempotence]
+//               [--linger 5]
 //   broker_load consume --brokers H:P --topic T --partitions N --count RECORDS [--tail]
 //
 // With --rate the load is open-loop: record i is due at start + i / rate, sent then or as soon
@@ -33,6 +34,7 @@ struct Options {
   std::size_t size = 1024;
   std::uint64_t count = 1'000'000;
   double rate = 0;
+  std::uint64_t keys = 0;
   std::string codec = "none";
   std::string acks = "-1";
   bool idempotence = false;
@@ -78,6 +80,26 @@ std::string make_payload(std::size_t size) {
   text.resize(size);
   return text;
 }
+
+/// Keys that repeat in no order: each of `count` once before any comes again, then shuffled anew.
+class Keys {
+ public:
+  explicit Keys(std::uint64_t count) : order_(count) {
+    for (std::uint64_t i = 0; i < count; ++i) order_[i] = i;
+  }
+  bool any() const { return !order_.empty(); }
+  std::string next() {
+    if (at_ == 0) std::shuffle(order_.begin(), order_.end(), random_);
+    const std::string key = "key-" + std::to_string(order_[at_]);
+    at_ = (at_ + 1) % order_.size();
+    return key;
+  }
+
+ private:
+  std::mt19937_64 random_{20260102};
+  std::vector<std::uint64_t> order_;
+  std::size_t at_ = 0;
+};
 
 /// What the delivery reports say; librdkafka calls it from rd_kafka_poll() on the main thread.
 struct Deliveries {
@@ -134,7 +156,7 @@ int produce(const Options& options) {
   const std::string payload = make_payload(options.size + 4096);
   for (std::int32_t partition = 0; partition < options.partitions; ++partition) {
     rd_kafka_produce(topic.get(), partition, 0, const_cast<char*>(payload.data()), options.size,
-                     nullptr, 0, nullptr);
+                     "first", 5, nullptr);
   }
   if (rd_kafka_flush(handle.get(), options.timeout_s * 1000) != RD_KAFKA_RESP_ERR_NO_ERROR ||
       deliveries.failed > 0) {
@@ -145,6 +167,7 @@ int produce(const Options& options) {
 
   const bool open_loop = options.rate > 0;
   if (open_loop) deliveries.due.resize(options.count);
+  Keys keys(options.keys);
   const Clock::time_point start = Clock::now();
   const Clock::time_point limit = start + std::chrono::seconds(options.timeout_s);
   for (std::uint64_t i = 0; i < options.count; ++i) {
@@ -167,7 +190,9 @@ int produce(const Options& options) {
     char* const value = const_cast<char*>(payload.data()) + (i % 4096);
     const auto partition =
         static_cast<std::int32_t>(i % static_cast<std::uint64_t>(options.partitions));
-    while (rd_kafka_produce(topic.get(), partition, 0, value, options.size, nullptr, 0,
+    const std::string key = keys.any() ? keys.next() : std::string();
+    while (rd_kafka_produce(topic.get(), partition, 0, value, options.size,
+                            keys.any() ? key.data() : nullptr, key.size(),
                             reinterpret_cast<void*>(static_cast<std::uintptr_t>(i))) != 0) {
       if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         die(rd_kafka_err2str(rd_kafka_last_error()));
@@ -313,6 +338,8 @@ int main(int argc, char** argv) {
   add_common(produce);
   produce.add_option("--size", options.size, "bytes of each value");
   produce.add_option("--rate", options.rate, "records per second; 0: as fast as it goes");
+  produce.add_option("--keys", options.keys, "different keys; 0: records without")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{100'000'000}));
   produce.add_option("--codec", options.codec);
   produce.add_option("--acks", options.acks);
   produce.add_option("--linger", options.linger_ms, "ms");

@@ -28,14 +28,14 @@ def started(broker):
     return time.monotonic() - begun
 
 
-def fill(broker, partitions):
+def fill(broker, partitions, policy):
     """`partitions` partitions, ten records in each."""
     for number in range(0, partitions, TOPIC_PARTITIONS):
         load = Load("fill", min(TOPIC_PARTITIONS, partitions - number), 100, 0)
         topic = f"fill-{number}"
-        admin.create(broker.port, topic, load.partitions)
+        admin.create(broker.port, topic, load.partitions, cleanup_policy=policy)
         process.run(load_command("produce", broker, topic, load, "--count", 10 * load.partitions,
-                                 "--size", load.size), timeout_s=120)
+                                 "--size", load.size, "--keys", 10), timeout_s=120)
 
 
 def idle(broker, seconds):
@@ -51,6 +51,7 @@ def main():
     parser.add_argument("--partitions", default="0,1000,5000")
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--idle", type=float, default=20, help="seconds to look at")
+    parser.add_argument("--policy", default="delete", help="cleanup.policy of the partitions")
     given = parser.parse_args()
     for name in given.systems.split(","):
         system = SYSTEMS[name]
@@ -59,7 +60,7 @@ def main():
             begun = time.monotonic()
             with broker:
                 empty_s = time.monotonic() - begun
-                fill(broker, partitions)
+                fill(broker, partitions, given.policy)
                 cpu, rss = idle(broker, given.idle)
                 broker.kill()
                 again_s = started(broker)

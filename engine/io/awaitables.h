@@ -48,4 +48,16 @@ struct FsAwaiter : FsOperation {
   std::coroutine_handle<> handle;
 };
 
+/// Runs `computation`, of the awaiting frame, on the thread for background work, which gives way to
+/// the shards, while this shard goes on. What it touches is its own until it is done: nothing of
+/// the shard's, of its files or of its tasks.
+template <class Computation>
+auto compute_aside(Shard& shard, Computation& computation) {
+  FsAwaiter operation(shard);
+  operation.code = FsCode::compute;
+  operation.computation = [](void* subject) { (*static_cast<Computation*>(subject))(); };
+  operation.subject = &computation;
+  return operation;
+}
+
 }  // namespace keelson::engine::io

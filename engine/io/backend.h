@@ -67,6 +67,7 @@ enum class FsCode : std::uint8_t {
   lock,        // fd, open for writing: exclusive advisory lock of the open file, until its
                // close; EWOULDBLOCK where another open file, or a JVM's FileChannel, holds it
   space,       // path -> free_bytes, total_bytes of its file system
+  compute,     // computation(subject), on a thread that gives way to every shard
 };
 
 struct DirEntry {
@@ -93,6 +94,7 @@ struct OpenFlags {
 };
 
 /// A metadata operation: slow, rare, run off the shard's thread (uring, threads: a helper thread).
+/// Computations run one at a time on a thread of their own.
 struct FsOperation {
   FsCode code{};
   std::string path;
@@ -100,6 +102,8 @@ struct FsOperation {
   int fd = -1;
   OpenFlags flags;
   std::uint64_t size_bytes = 0;
+  void (*computation)(void* subject) = nullptr;
+  void* subject = nullptr;
 
   std::int64_t result = 0;  // 0, a descriptor, or -errno
   std::vector<DirEntry> entries;

@@ -65,7 +65,18 @@ bool Shard::turn() {
     handle.resume();
     worked = true;
   }
-  return worked;
+  return run_rested() || worked;
+}
+
+/// One of them: between two of them the ring is looked at.
+bool Shard::run_rested() {
+  if (resting_.empty()) return false;
+  if (!ready_.empty() && ++passed_over_ < kPassedOverMax) return true;
+  passed_over_ = 0;
+  const std::coroutine_handle<> handle = resting_.front();
+  resting_.pop_front();
+  handle.resume();
+  return true;
 }
 
 void Shard::run() {
@@ -74,14 +85,14 @@ void Shard::run() {
     if (may_return()) return;
     // One poll a turn, so that neither a coroutine that keeps yielding nor a peer that keeps
     // sending starves the backend. Nothing left to do: the same call submits and sleeps.
-    const bool sleep = ready_.empty() && inbox_->prepare_to_sleep();
+    const bool sleep = !has_ready() && inbox_->prepare_to_sleep();
     backend().poll(sleep ? next_deadline_ns() : std::optional<std::int64_t>(0));
     if (sleep) inbox_->awake();
   }
 }
 
 bool Shard::may_return() {
-  if (live_tasks_ > 0 || !ready_.empty()) return false;
+  if (live_tasks_ > 0 || has_ready()) return false;
   if (!stop_requested_.load(std::memory_order_acquire)) return false;
   if (group_ == nullptr) return true;
   if (!quiet_) {

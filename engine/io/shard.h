@@ -54,7 +54,7 @@ class Shard {
   /// Starts `task` in a later turn and owns it until it ends.
   void spawn(Task<void> task);
   /// Whether a coroutine waits for its turn.
-  bool has_ready() const { return !ready_.empty(); }
+  bool has_ready() const { return !ready_.empty() || !resting_.empty(); }
   /// Tasks spawned and not ended.
   std::size_t live_tasks() const { return live_tasks_; }
 
@@ -83,6 +83,9 @@ class Shard {
   }
   /// Awaitable: lets everything else that is ready run first. For long loops.
   auto yield() { return YieldAwaiter{*this}; }
+  /// Awaitable: the same for background work: lets also what those lead to run first, as long as
+  /// something is ready, but not for more than kPassedOverMax turns.
+  auto rest() { return RestAwaiter{*this}; }
 
  private:
   struct SleepAwaiter : Timer {
@@ -107,6 +110,12 @@ class Shard {
     void await_suspend(std::coroutine_handle<> awaiting) { shard.schedule(awaiting); }
     void await_resume() const {}
   };
+  struct RestAwaiter {
+    Shard& shard;
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> awaiting) { shard.resting_.push_back(awaiting); }
+    void await_resume() const {}
+  };
   struct Detached;  // the coroutine that owns a spawned task
   /// Spawned tasks are listed, so that those a simulated crash abandons stay reachable.
   struct LiveTask {
@@ -115,11 +124,17 @@ class Shard {
   };
   static Detached run_detached(Shard& shard, Task<void> task);
   bool may_return();
+  bool run_rested();
+
+  /// A turn with work is some microseconds, so background work gets on while the shard is busy.
+  static constexpr std::uint32_t kPassedOverMax = 32;
 
   const std::uint32_t index_;
   const std::uint32_t count_;
   ShardParts parts_;
   std::deque<std::coroutine_handle<>> ready_;
+  std::deque<std::coroutine_handle<>> resting_;
+  std::uint32_t passed_over_ = 0;  // turns in which resting_ was not looked at
   TimerQueue timers_;
   std::unique_ptr<CrossShardInbox> inbox_;
   std::size_t live_tasks_ = 0;

@@ -17,6 +17,12 @@ Cleaner::Cleaner(io::Shard& shard, CleanerConfig config)
   pace_.set_stop([this] { return stopping_; });
 }
 
+void Cleaner::set_config(const CleanerConfig& config) {
+  config_ = config;
+  pace_.set_limits(config.pace);
+  wake_.notify();
+}
+
 Cleaner::Candidate* Cleaner::find(const Log& log) {
   const auto found = std::ranges::find(candidates_, &log, &Candidate::log);
   return found == candidates_.end() ? nullptr : &*found;

@@ -53,6 +53,8 @@ class Cleaner final : public CompactionListener {
   Task<void> stop();
 
   CleanerStats stats() const;
+  /// From now on; a run under way keeps its map's size.
+  void set_config(const CleanerConfig& config);
 
   void may_be_due(Log& log) override;
   void gone(Log& log) override;
@@ -73,7 +75,7 @@ class Cleaner final : public CompactionListener {
   void watch_for_stall();
 
   io::Shard& shard_;
-  const CleanerConfig config_;
+  CleanerConfig config_;
   Pace pace_;
   io::Event wake_;
   io::Gate running_;

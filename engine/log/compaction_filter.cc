@@ -61,7 +61,7 @@ bool BatchFilter::keeps(const BatchHeader& header, const Verdict& verdict,
   return record.value || !has_delete_horizon(header) || round_.now_ms < header.base_timestamp;
 }
 
-Task<Result<Bytes>> BatchFilter::apply(Bytes batch, BatchHeader header) {
+Result<Bytes> BatchFilter::apply(Bytes batch, const BatchHeader& header) {
   ++counts_.batches_in;
   if (header.last_offset() >= round_.below) {  // not of this round
     if (header.is_control()) {
@@ -73,38 +73,39 @@ Task<Result<Bytes>> BatchFilter::apply(Bytes batch, BatchHeader header) {
     counts_.records_in += static_cast<std::uint64_t>(header.record_count);
     counts_.records_out += static_cast<std::uint64_t>(header.record_count);
     ++counts_.batches_out;
-    co_return batch;
+    return batch;
   }
   const Verdict verdict = judge(header, batch);
-  const Result<Kept> kept = co_await look(batch, header, verdict);
-  if (!kept) co_return std::unexpected(kept.error());
+  const Result<Kept> kept = look(batch, header, verdict);
+  if (!kept) return std::unexpected(kept.error());
   counts_.records_in += static_cast<std::uint64_t>(header.record_count);
   counts_.records_out += static_cast<std::uint64_t>(kept->records);
   if (kept->records == 0) {
-    if (!verdict.keep_when_empty) co_return Bytes{};
+    if (!verdict.keep_when_empty) return Bytes{};
     ++counts_.batches_out;
-    if (header.record_count == 0) co_return batch;
+    if (header.record_count == 0) return batch;
     ++counts_.batches_rewritten;
-    co_return emptied(header);
+    return emptied(header);
   }
   ++counts_.batches_out;
   if (header.is_control()) transactions_.keep_marker();
   const bool set_horizon =
       (kept->tombstones || verdict.ends_nothing) && !has_delete_horizon(header);
-  if (kept->all && !set_horizon) co_return batch;
+  if (kept->all && !set_horizon) return batch;
   ++counts_.batches_rewritten;
-  co_return co_await rewrite(batch, header, verdict, *kept, set_horizon);
+  return rewrite(batch, header, verdict, *kept, set_horizon);
 }
 
 /// Which records stay, without keeping any: a small batch may hold a great many.
-Task<Result<BatchFilter::Kept>> BatchFilter::look(Bytes batch, BatchHeader header,
-                                                  Verdict verdict) {
+Result<BatchFilter::Kept> BatchFilter::look(Bytes batch, const BatchHeader& header,
+                                            const Verdict& verdict) {
   Kept kept;
   RecordReader records(batch);
   while (true) {
     const Result<std::optional<Record>> next = records.next();
-    if (!next) co_return std::unexpected(next.error());
+    if (!next) return std::unexpected(next.error());
     if (!*next) break;
+    if (halt_.load(std::memory_order_relaxed)) return fail(Errc::cancelled);
     const Record& record = **next;
     if (keeps(header, verdict, record)) {
       if (kept.records++ == 0) kept.first_ms = kept.max_ms = record.timestamp_ms;
@@ -115,16 +116,13 @@ Task<Result<BatchFilter::Kept>> BatchFilter::look(Bytes batch, BatchHeader heade
     }
     const bool without_key = !record.key && !header.is_control() && !verdict.discard_records;
     if (without_key) ++counts_.records_without_key;
-    if (!pace_.spent(64 + record.size_bytes())) continue;
-    co_await pace_.rest();
-    if (pace_.stopped()) co_return fail(Errc::cancelled);
   }
-  co_return kept;
+  return kept;
 }
 
 /// The same records again, the ones that stay into a new batch.
-Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdict verdict,
-                                         Kept kept, bool set_horizon) {
+Result<Bytes> BatchFilter::rewrite(Bytes batch, const BatchHeader& header, const Verdict& verdict,
+                                   const Kept& kept, bool set_horizon) {
   BatchHeader fresh = header;
   fresh.record_count = static_cast<std::int32_t>(kept.records);
   if (set_horizon) {
@@ -142,8 +140,9 @@ Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdic
     bool fits = true;
     while (fits) {
       const Result<std::optional<Record>> next = records.next();
-      if (!next) co_return std::unexpected(next.error());
+      if (!next) return std::unexpected(next.error());
       if (!*next) break;
+      if (halt_.load(std::memory_order_relaxed)) return fail(Errc::cancelled);
       const Record& record = **next;
       if (keeps(header, verdict, record)) {
         const std::int64_t offset_delta =
@@ -160,15 +159,12 @@ Task<Result<Bytes>> BatchFilter::rewrite(Bytes batch, BatchHeader header, Verdic
         append_varint(length_, static_cast<std::int32_t>(record_.size()));
         fits = target.write(length_) && target.write(record_);
       }
-      if (!pace_.spent(64 + record_.size())) continue;
-      co_await pace_.rest();
-      if (pace_.stopped()) co_return fail(Errc::cancelled);
     }
-    if (!fits || !target.finish()) co_return fail(Errc::record_list_too_large);
+    if (!fits || !target.finish()) return fail(Errc::record_list_too_large);
   }
   fresh.length = static_cast<std::int32_t>(out_.size() - kBatchPrefixBytes);
   write_batch_header(out_, fresh);
-  co_return Bytes(out_);
+  return Bytes(out_);
 }
 
 /// Only the header, as Kafka writes it: no codec, no base timestamp, no records.

@@ -13,6 +13,7 @@
 // What stays of a batch keeps its base offset, last offset delta, base sequence, epochs and codec.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -20,11 +21,9 @@
 #include "engine/error.h"
 #include "engine/log/compaction_transactions.h"
 #include "engine/log/key_map.h"
-#include "engine/log/pace.h"
 #include "engine/log/producer_state.h"
 #include "engine/log/record_batch.h"
 #include "engine/log/record_reader.h"
-#include "engine/task.h"
 
 namespace keelson::engine::log {
 
@@ -61,17 +60,18 @@ struct FilterCounts {
   std::uint64_t records_without_key = 0;
 };
 
+/// One thread at a time, whichever.
 class BatchFilter {
  public:
-  /// All outlive the filter.
+  /// All outlive the filter. Whoever sets `halt`, on any thread, ends a call under way.
   BatchFilter(CompactionRound round, const KnownProducers& producers,
-              CompactionTransactions& transactions, Pace& pace)
-      : round_(round), producers_(producers), transactions_(transactions), pace_(pace) {}
+              CompactionTransactions& transactions, const std::atomic<bool>& halt)
+      : round_(round), producers_(producers), transactions_(transactions), halt_(halt) {}
 
   /// What stays of `batch`, whole and with a right CRC: nothing, `batch` itself, or other bytes,
   /// which are there until the next call. Batches come in the order of the log.
-  /// Errors: corrupt: no records are in it. cancelled: the pace was told to stop.
-  [[nodiscard]] Task<Result<Bytes>> apply(Bytes batch, BatchHeader header);
+  /// Errors: corrupt: no records are in it. cancelled: halted.
+  [[nodiscard]] Result<Bytes> apply(Bytes batch, const BatchHeader& header);
 
   const FilterCounts& counts() const { return counts_; }
 
@@ -91,15 +91,15 @@ class BatchFilter {
 
   Verdict judge(const BatchHeader& header, Bytes batch);
   bool keeps(const BatchHeader& header, const Verdict& verdict, const Record& record) const;
-  Task<Result<Kept>> look(Bytes batch, BatchHeader header, Verdict verdict);
-  Task<Result<Bytes>> rewrite(Bytes batch, BatchHeader header, Verdict verdict, Kept kept,
-                              bool set_horizon);
+  Result<Kept> look(Bytes batch, const BatchHeader& header, const Verdict& verdict);
+  Result<Bytes> rewrite(Bytes batch, const BatchHeader& header, const Verdict& verdict,
+                        const Kept& kept, bool set_horizon);
   Bytes emptied(const BatchHeader& header);
 
   const CompactionRound round_;
   const KnownProducers& producers_;
   CompactionTransactions& transactions_;
-  Pace& pace_;
+  const std::atomic<bool>& halt_;
   FilterCounts counts_;
   std::vector<std::byte> out_;
   std::vector<std::byte> record_;

@@ -12,6 +12,7 @@ namespace keelson::engine::log {
 namespace {
 
 constexpr std::size_t kBlockBytes = std::size_t{512} << 10;  // of one write
+constexpr std::size_t kSpareBlocksMax = 4;
 constexpr std::size_t kEntryBytesHeld = std::size_t{64} << 10;
 constexpr std::uint64_t kFileBytesMax = std::numeric_limits<std::int32_t>::max();
 // How often it is looked whether the drive still has room for what must not fail.
@@ -40,10 +41,10 @@ Task<Result<void>> CompactionOutput::open() {
   co_return Result<void>{};
 }
 
-Task<Result<void>> CompactionOutput::add(Bytes batch, BatchHeader header) {
+Result<void> CompactionOutput::add(Bytes batch, const BatchHeader& header) {
   Segment& segment = *segment_;
   if (segment.size_bytes + batch.size() > kFileBytesMax) {
-    co_return fail(Errc::record_list_too_large);
+    return fail(Errc::record_list_too_large);
   }
   const bool begins_epoch = header.leader_epoch > epoch_;
   if (begins_epoch) epoch_ = header.leader_epoch;
@@ -61,31 +62,49 @@ Task<Result<void>> CompactionOutput::add(Bytes batch, BatchHeader header) {
     block_bytes_ += piece;
     batch = batch.subspan(piece);
     if (block_bytes_ < block_.size_bytes()) break;
-    const Result<void> written = co_await write_block();
+    full_.push_back(std::move(block_));
+    block_bytes_ = 0;
+    if (spare_.empty()) {
+      block_ = io::AlignedBuffer(kBlockBytes);
+    } else {
+      block_ = std::move(spare_.back());
+      spare_.pop_back();
+    }
+  }
+  return {};
+}
+
+Task<Result<void>> CompactionOutput::flush() {
+  for (const io::AlignedBuffer& block : full_) {
+    const Result<void> written = co_await write_block(Bytes(block.data(), block.size_bytes()));
     if (!written) co_return written;
   }
+  for (io::AlignedBuffer& block : full_) {
+    if (spare_.size() < kSpareBlocksMax) spare_.push_back(std::move(block));
+  }
+  full_.clear();
   if (entry_bytes_.size() < kEntryBytesHeld) co_return Result<void>{};
   co_return co_await write_entries();
 }
 
-/// What is filled of the block, and zeros up to a whole one.
-Task<Result<void>> CompactionOutput::write_block() {
-  if (block_bytes_ == 0) co_return Result<void>{};
-  if (position_ % kSpaceLookBytes == 0) {
-    const Result<io::DiskSpace> space =
-        co_await io::disk_space(segment_->context.shard(), segment_->dir);
-    if (!space) co_return std::unexpected(space.error());
-    const std::uint64_t reserve = segment_->context.limits().disk_reserve_bytes;
-    if (space->free_bytes < reserve + kSpaceLookBytes) co_return fail(Errc::no_space);
-  }
-  const std::size_t whole = io::round_up_to_block(block_bytes_);
-  std::memset(block_.data() + block_bytes_, 0, whole - block_bytes_);
-  const Result<void> written = co_await log_.write_at(position_, Bytes(block_.data(), whole));
+Task<Result<void>> CompactionOutput::write_block(Bytes filled) {
+  const Result<void> space = co_await look_for_space();
+  if (!space) co_return space;
+  const Result<void> written = co_await log_.write_at(position_, filled);
   if (!written) co_return written;
-  position_ += block_bytes_;
-  bytes_written_ += whole;
-  block_bytes_ = 0;
-  co_await pace_.charge(whole);
+  position_ += filled.size();
+  bytes_written_ += filled.size();
+  co_await pace_.charge(filled.size());
+  co_return Result<void>{};
+}
+
+Task<Result<void>> CompactionOutput::look_for_space() {
+  if (position_ % kSpaceLookBytes != 0) co_return Result<void>{};
+  const Result<io::DiskSpace> space =
+      co_await io::disk_space(segment_->context.shard(), segment_->dir);
+  if (!space) co_return std::unexpected(space.error());
+  const std::uint64_t reserve = segment_->context.limits().disk_reserve_bytes;
+  if (space->free_bytes < reserve + kSpaceLookBytes) co_return fail(Errc::no_space);
   co_return Result<void>{};
 }
 
@@ -111,8 +130,15 @@ Task<Result<void>> CompactionOutput::write_whole(std::string_view ending, std::s
 
 Task<Result<void>> CompactionOutput::finish(std::span<const TransactionIndexEntry> aborted) {
   Segment& segment = *segment_;
-  const Result<void> last_block = co_await write_block();
-  if (!last_block) co_return last_block;
+  const Result<void> flushed = co_await flush();
+  if (!flushed) co_return flushed;
+  if (block_bytes_ > 0) {
+    // With zeros up to a whole block of the drive; the file is cut below.
+    const std::size_t whole = io::round_up_to_block(block_bytes_);
+    std::memset(block_.data() + block_bytes_, 0, whole - block_bytes_);
+    const Result<void> written = co_await write_block(Bytes(block_.data(), whole));
+    if (!written) co_return written;
+  }
   const Result<void> cut = co_await log_.truncate(segment.size_bytes);
   if (!cut) co_return cut;
   const Result<void> synced = co_await log_.sync_data();

@@ -29,9 +29,13 @@ class CompactionOutput {
   CompactionOutput(std::shared_ptr<Segment> segment, Pace& pace);
 
   [[nodiscard]] Task<Result<void>> open();
-  /// Adds a whole batch behind those before. Errors: no_space; record_list_too_large: the file
-  /// would be larger than a segment can be; io.
-  [[nodiscard]] Task<Result<void>> add(Bytes batch, BatchHeader header);
+  /// Adds a whole batch behind those before, in memory; touches nothing that is the shard's.
+  /// Errors: record_list_too_large: the file would be larger than a segment can be.
+  [[nodiscard]] Result<void> add(Bytes batch, const BatchHeader& header);
+  /// There is a block to write, or more: time for flush().
+  bool is_full() const { return !full_.empty(); }
+  /// Errors: no_space, io.
+  [[nodiscard]] Task<Result<void>> flush();
   /// All bytes and side files are on stable storage at success; their names are not yet.
   [[nodiscard]] Task<Result<void>> finish(std::span<const TransactionIndexEntry> aborted);
   /// Removes the files; errors are of no account, for the next open() does so too.
@@ -43,7 +47,8 @@ class CompactionOutput {
   std::uint64_t bytes_written() const { return bytes_written_; }
 
  private:
-  Task<Result<void>> write_block();
+  Task<Result<void>> write_block(Bytes filled);
+  Task<Result<void>> look_for_space();
   Task<Result<void>> write_entries();
   Task<Result<void>> write_whole(std::string_view ending, std::string content);
   std::string path(std::string_view ending) const;
@@ -52,9 +57,11 @@ class CompactionOutput {
   Pace& pace_;
   io::File log_;
   io::File entries_;
+  std::vector<io::AlignedBuffer> full_;  // blocks that wait to be written, in order
+  std::vector<io::AlignedBuffer> spare_;
   io::AlignedBuffer block_;
   std::size_t block_bytes_ = 0;  // filled of block_
-  std::uint64_t position_ = 0;   // of block_ in the file
+  std::uint64_t position_ = 0;   // in the file, of what is written next
   std::string entry_bytes_;      // not written yet
   std::uint64_t entry_position_ = 0;
   LeaderEpoch epoch_ = kNoLeaderEpoch;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/io/awaitables.h"
+#include "engine/io/sync.h"
 #include "engine/log/file_lock.h"
 #include "engine/log/record_reader.h"
 
@@ -21,9 +23,27 @@ Compactor::Compactor(LogImpl& log, Pace& pace, CompactionOptions options)
       shard_(log.shard_),
       pace_(pace),
       options_(options),
-      keys_(random_hasher(log.shard_), options.map_bytes_max, options.map_load_factor) {}
+      keys_(random_hasher(log.shard_), options.map_bytes_max, options.map_load_factor),
+      over_(log.shard_) {}
 
 Task<Result<CompactionReport>> Compactor::run() {
+  io::TaskGroup watching(shard_);
+  watching.start(watch_for_stop());
+  Result<CompactionReport> report = co_await compact();
+  over_.set();
+  co_await watching.wait();
+  co_return report;
+}
+
+/// A computation does not ask the pace, which is the shard's; and one batch can hold a gigabyte.
+Task<void> Compactor::watch_for_stop() {
+  constexpr std::int64_t kLookNs = 20'000'000;
+  while (!co_await over_.wait_until(shard_.clock().now_ns() + kLookNs)) {
+    if (pace_.stopped()) halt_.store(true, std::memory_order_relaxed);
+  }
+}
+
+Task<Result<CompactionReport>> Compactor::compact() {
   const CompactionState state = log_.compaction_state(options_.below);
   round_.keys = &keys_;
   round_.now_ms = shard_.clock().wall_ms();
@@ -85,65 +105,86 @@ Task<Result<bool>> Compactor::map_segment(SegmentPtr segment, Offset from, Offse
   CompactionSource source(segment, pace_);
   const Result<void> opened = co_await source.open();
   if (!opened) co_return std::unexpected(opened.error());
-  while (true) {
-    const Result<bool> more = co_await advance(source, segment);
-    if (!more) co_return std::unexpected(more.error());
+  bool goes_on = true;
+  while (goes_on) {
+    const Result<bool> more = co_await load(source, segment);
+    if (!more) co_return more;
     if (!*more) break;
+    Result<bool> mapped = false;
+    auto computation = [&] { mapped = map_loaded(source, from, below, transactions); };
+    co_await compute(source, computation);
+    if (!mapped) co_return give_up(source, segment, mapped.error());
+    goes_on = *mapped;
+  }
+  report_.bytes_read += source.bytes_read();
+  co_return goes_on;
+}
+
+/// False as map_segment().
+Result<bool> Compactor::map_loaded(CompactionSource& source, Offset from, Offset below,
+                                   CompactionTransactions& transactions) {
+  while (true) {
+    const Result<bool> more = source.next();
+    if (!more) return more;
+    if (!*more) return true;
     const BatchHeader& header = source.header();
     if (header.last_offset() >= below) {
       mapped_to_ = std::max(mapped_to_, std::min(header.base_offset, below));
-      report_.bytes_read += source.bytes_read();
-      co_return false;
+      return false;
     }
     if (header.is_control()) {
       (void)transactions.note_control(header, source.batch());
     } else if (!transactions.note_data(header) && header.last_offset() >= from) {
-      const Result<bool> whole = co_await map_records(source.batch(), from);
-      if (!whole || !*whole) {
-        report_.bytes_read += source.bytes_read();
-        co_return whole;
-      }
+      const Result<bool> whole = map_records(source.batch(), from);
+      if (!whole || !*whole) return whole;
     }
     mapped_to_ = std::max(mapped_to_, header.next_offset());
-    if (pace_.spent(64)) co_await pace_.rest();
   }
-  report_.bytes_read += source.bytes_read();
-  co_return true;
 }
 
-Task<Result<bool>> Compactor::map_records(Bytes batch, Offset from) {
+Result<bool> Compactor::map_records(Bytes batch, Offset from) {
   RecordReader records(batch);
   while (true) {
     const Result<std::optional<Record>> next = records.next();
-    if (!next) co_return std::unexpected(next.error());
-    if (!*next) co_return true;
+    if (!next) return std::unexpected(next.error());
+    if (!*next) return true;
+    if (halt_.load(std::memory_order_relaxed)) return fail(Errc::cancelled);
     const Record& record = **next;
     if (record.key && record.offset >= from && !keys_.put(*record.key, record.offset)) {
-      co_return false;
+      return false;
     }
-    if (!pace_.spent(64 + record.size_bytes())) continue;
-    co_await pace_.rest();
-    if (pace_.stopped()) co_return fail(Errc::cancelled);
   }
 }
 
-/// To the next batch. What is damaged is withheld from readers, and the log is not compacted.
-Task<Result<bool>> Compactor::advance(CompactionSource& source, SegmentPtr segment) {
+/// Runs it aside; what is needed next comes from the disk meanwhile.
+template <class Computation>
+Task<void> Compactor::compute(CompactionSource& source, Computation& computation) {
+  io::TaskGroup reading(shard_);
+  reading.start(source.read_ahead());
+  co_await io::compute_aside(shard_, computation);
+  co_await reading.wait();
+}
+
+Task<Result<bool>> Compactor::load(CompactionSource& source, SegmentPtr segment) {
   if (pace_.stopped()) co_return fail(Errc::cancelled);
-  const Result<bool> more = co_await source.next();
+  const Result<bool> more = co_await source.load();
   if (more) co_return more;
-  // Dropped or cut meanwhile: its files are not what it says any more, and nothing is damaged.
-  if (std::ranges::find(log_.segments_, segment) == log_.segments_.end()) {
-    co_return fail(Errc::cancelled);
-  }
-  if (more.error().code == Errc::quarantined) {
-    log_.quarantine(segment, source.damaged(), "its bytes are not those that were written");
-  } else if (more.error().code == Errc::corrupt) {
+  if (more.error().code == Errc::corrupt && still_there({segment})) {
     const Result<void> rebuilt = co_await log_.rebuild_entries(segment);
     if (!rebuilt) co_return std::unexpected(rebuilt.error());
     co_return fail(Errc::cancelled);  // the next run finds them
   }
-  co_return more;
+  co_return give_up(source, segment, more.error());
+}
+
+/// What is damaged is withheld from readers, and the log is not compacted.
+std::unexpected<Error> Compactor::give_up(const CompactionSource& source, const SegmentPtr& segment,
+                                          Error error) {
+  if (!still_there({segment})) return fail(Errc::cancelled);  // cut or dropped meanwhile
+  if (error.code == Errc::quarantined) {
+    log_.quarantine(segment, source.damaged(), "its bytes are not those that were written");
+  }
+  return std::unexpected(error);
 }
 
 Task<Result<void>> Compactor::compact_group(std::vector<SegmentPtr> sources) {
@@ -165,7 +206,7 @@ Task<Result<void>> Compactor::compact_group(std::vector<SegmentPtr> sources) {
     producers.emplace(log_.producers_);
   }
   CompactionOutput output(result, pace_);
-  BatchFilter filter(round_, *producers, transactions_, pace_);
+  BatchFilter filter(round_, *producers, transactions_, halt_);
   Result<void> done = co_await output.open();
   for (const SegmentPtr& source : sources) {
     if (done) done = co_await copy(source, filter, output);
@@ -198,20 +239,38 @@ Task<Result<void>> Compactor::copy(SegmentPtr segment, BatchFilter& filter,
   const Result<void> opened = co_await source.open();
   if (!opened) co_return opened;
   while (true) {
-    const Result<bool> more = co_await advance(source, segment);
+    const Result<bool> more = co_await load(source, segment);
     if (!more) co_return std::unexpected(more.error());
     if (!*more) break;
-    const Result<Bytes> kept = co_await filter.apply(source.batch(), source.header());
-    if (!kept) co_return std::unexpected(kept.error());
-    if (kept->empty()) continue;
-    const Result<BatchHeader> header = read_batch_header(*kept);
-    if (!header) co_return std::unexpected(header.error());
-    const Result<void> added = co_await output.add(*kept, *header);
-    if (!added) co_return added;
-    if (pace_.spent(kept->size() / 4)) co_await pace_.rest();
+    Result<bool> used_up = false;
+    auto computation = [&] { used_up = copy_loaded(source, filter, output); };
+    while (used_up && !*used_up) {
+      co_await compute(source, computation);
+      if (!used_up) co_return give_up(source, segment, used_up.error());
+      const Result<void> flushed = co_await output.flush();
+      if (!flushed) co_return flushed;
+    }
   }
   report_.bytes_read += source.bytes_read();
   co_return Result<void>{};
+}
+
+/// False where the output is full.
+Result<bool> Compactor::copy_loaded(CompactionSource& source, BatchFilter& filter,
+                                    CompactionOutput& output) {
+  while (!output.is_full()) {
+    const Result<bool> more = source.next();
+    if (!more) return more;
+    if (!*more) return true;
+    const Result<Bytes> kept = filter.apply(source.batch(), source.header());
+    if (!kept) return std::unexpected(kept.error());
+    if (kept->empty()) continue;
+    const Result<BatchHeader> header = read_batch_header(*kept);
+    if (!header) return std::unexpected(header.error());
+    const Result<void> added = output.add(*kept, *header);
+    if (!added) return std::unexpected(added.error());
+  }
+  return false;
 }
 
 }  // namespace keelson::engine::log

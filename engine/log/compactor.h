@@ -13,8 +13,11 @@
 // finishes what is left of 3. Kafka, given the directory, decides by its own rules, for the names
 // are its own: with a *.cleaned it goes on from the sources; with *.swap and no *.cleaned it takes
 // those. Either is whole. The next swap of a log begins only after 4, so that no two are mixed up.
+// Records are read, mapped and filtered on the thread for background work, a window of the file at
+// a time; files, and everything of the log, are the shard's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -41,13 +44,22 @@ class Compactor {
  private:
   using SegmentPtr = LogImpl::SegmentPtr;
 
+  Task<Result<CompactionReport>> compact();
+  Task<void> watch_for_stop();
   Task<Result<void>> map_keys(Offset from, Offset below);
   Task<Result<bool>> map_segment(SegmentPtr segment, Offset from, Offset below,
                                  CompactionTransactions& transactions);
-  Task<Result<bool>> map_records(Bytes batch, Offset from);
+  Result<bool> map_loaded(CompactionSource& source, Offset from, Offset below,
+                          CompactionTransactions& transactions);
+  Result<bool> map_records(Bytes batch, Offset from);
   Task<Result<void>> compact_group(std::vector<SegmentPtr> sources);
   Task<Result<void>> copy(SegmentPtr source, BatchFilter& filter, CompactionOutput& output);
-  Task<Result<bool>> advance(CompactionSource& source, SegmentPtr segment);
+  Result<bool> copy_loaded(CompactionSource& source, BatchFilter& filter, CompactionOutput& output);
+  Task<Result<bool>> load(CompactionSource& source, SegmentPtr segment);
+  template <class Computation>
+  Task<void> compute(CompactionSource& source, Computation& computation);
+  std::unexpected<Error> give_up(const CompactionSource& source, const SegmentPtr& segment,
+                                 Error error);
 
   // compaction_swap.cc
   Task<Result<void>> swap(std::vector<SegmentPtr> sources, CompactionOutput& output);
@@ -69,6 +81,8 @@ class Compactor {
   CompactionTransactions transactions_;  // of the copying
   Offset mapped_to_;                     // exclusive
   CompactionReport report_;
+  std::atomic<bool> halt_{false};  // for computations
+  io::Event over_;
 };
 
 }  // namespace keelson::engine::log

@@ -40,6 +40,7 @@ Task<Result<CompactionReport>> LogImpl::compact(Pace& pace, CompactionOptions op
   if (!config_.cleanup_compact) co_return fail(Errc::cancelled);
   if (compacting_) co_return fail(Errc::overloaded);
   compacting_ = true;
+  const std::int64_t began_ns = shard_.clock().now_ns();
   const std::function<bool()> caller_stops = pace.stop();
   pace.set_stop([this, &caller_stops] {
     return gate_.closing() || !config_.cleanup_compact || committer_.failure().has_value() ||
@@ -58,7 +59,9 @@ Task<Result<CompactionReport>> LogImpl::compact(Pace& pace, CompactionOptions op
         concat(dir_, ": compacted up to offset ", report->first_dirty.value(), ": ",
                report->records_out, " of ", report->records_in, " records stay, ",
                report->size_before_bytes, " bytes in ", report->segments_in, " segments became ",
-               report->size_after_bytes, " in ", report->segments_out));
+               report->size_after_bytes, " in ", report->segments_out, "; ",
+               (shard_.clock().now_ns() - began_ns) / 1'000'000, " ms, ", report->bytes_read,
+               " bytes read, ", report->bytes_written, " written"));
     co_return report;
   }
   switch (report.error().code) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/io/cross_shard.h"
+#include "engine/log/cleaner.h"
 #include "engine/log/log.h"
 #include "engine/task.h"
 #include "plugins/registry/cluster.h"
@@ -91,6 +92,13 @@ class LogStore : public Plugin {
                                                                       PartitionKey key) = 0;
 
   [[nodiscard]] virtual engine::Task<engine::Result<LogDirInfo>> dir_info() = 0;
+
+  /// How each shard compacts from now on. On shard 0, after open(). A store that does not compact
+  /// does nothing.
+  [[nodiscard]] virtual engine::Task<void> tune_compaction(engine::log::CleanerConfig config) {
+    (void)config;
+    co_return;
+  }
 };
 
 }  // namespace keelson

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "plugins/registry/settings/effective.h"
 #include "plugins/storage/segment_store.h"
 
 namespace keelson::storage {
@@ -27,14 +28,7 @@ ApiResult<std::unique_ptr<SegmentStore>> make_segment_store(const Deps& deps,
   made.first_check_delay_ms = settings.get_integer("log.initial.task.delay.ms");
   made.checkpoint_ms = settings.get_integer("log.flush.offset.checkpoint.interval.ms");
   made.compact = settings.get_bool("log.cleaner.enable");
-  const std::size_t shards = deps.host().shards.size();
-  const auto map_bytes =
-      static_cast<std::uint64_t>(settings.get_integer("log.cleaner.dedupe.buffer.size"));
-  made.cleaner.options.map_bytes_max = map_bytes / shards;
-  made.cleaner.options.map_load_factor = settings.get_float("log.cleaner.io.buffer.load.factor");
-  made.cleaner.pace.bytes_per_second =
-      settings.get_float("log.cleaner.io.max.bytes.per.second") / static_cast<double>(shards);
-  made.cleaner.backoff_ms = settings.get_integer("log.cleaner.backoff.ms");
+  made.cleaner = to_cleaner_config({.fixed = &settings}, deps.host().shards.size());
   // The cache is the broker's; each shard has its part.
   const auto cache_bytes = static_cast<std::uint64_t>(settings.get_integer("keelson.cache.bytes"));
   made.limits.cache_bytes =

@@ -53,6 +53,7 @@ class SegmentStore final : public LogStore {
   engine::Task<engine::Result<void>> remove_log(engine::io::Shard& owner,
                                                 PartitionKey key) override;
   engine::Task<engine::Result<LogDirInfo>> dir_info() override;
+  engine::Task<void> tune_compaction(engine::log::CleanerConfig config) override;
 
   /// How compaction stands, shard by shard. On the first shard, while the store serves.
   engine::Task<std::vector<engine::log::CleanerStats>> compaction_stats();

@@ -118,6 +118,19 @@ Task<Result<LogDirInfo>> SegmentStore::dir_info() {
   co_return LogDirInfo{config_.data_dir, space->total_bytes, space->free_bytes};
 }
 
+Task<void> SegmentStore::tune_compaction(engine::log::CleanerConfig config) {
+  struct Work {
+    static Task<void> tune(ShardLogs& mine, const engine::log::CleanerConfig& config) {
+      mine.cleaner.set_config(config);
+      co_return;
+    }
+  };
+  for (std::uint32_t i = 0; i < shards_.size(); ++i) {
+    const auto work = [&, i] { return Work::tune(*by_shard_[i], config); };
+    co_await call_on(first_shard(), shards_.at(i), work);
+  }
+}
+
 Task<std::vector<engine::log::CleanerStats>> SegmentStore::compaction_stats() {
   struct Work {
     static Task<engine::log::CleanerStats> ask(const ShardLogs& mine) {

@@ -84,8 +84,12 @@ class ReplicatorWorld {
   }
   void make_replicator() {
     replication::SingleReplicatorParts parts{
-        group, *store, controller, 1,
-        [this](const ClusterView&, const TopicView&) { return log_config; }};
+        group,
+        *store,
+        controller,
+        1,
+        [this](const ClusterView&, const TopicView&) { return log_config; },
+        [this](const ClusterView&) { return cleaner_config; }};
     replicator = std::make_unique<replication::SingleReplicator>(std::move(parts));
   }
 
@@ -94,6 +98,7 @@ class ReplicatorWorld {
   /// Shows one topic with so many partitions more than nothing; 0 takes it away.
   ApiResult<void> set_topic(std::int32_t partitions, std::int32_t leader_epoch = 0) {
     auto next = std::make_shared<ClusterView>();
+    next->broker_defaults = broker_defaults;
     if (partitions > 0) {
       auto topic = std::make_shared<TopicView>();
       topic->name = "topic";
@@ -216,6 +221,8 @@ class ReplicatorWorld {
   engine::io::ShardGroup group;
   engine::Uuid topic_id = engine::make_uuid(11, 22);
   engine::log::LogConfig log_config;
+  engine::log::CleanerConfig cleaner_config;
+  Settings broker_defaults;  // of what set_topic() shows
   ShownController controller;
   std::unique_ptr<storage::SegmentStore> store;
   std::unique_ptr<replication::SingleReplicator> replicator;

@@ -496,6 +496,37 @@ TEST_P(SingleReplicator, RecordsBelowTheNewStartAreGone) {
   EXPECT_EQ(remove(kNoOffset).error().code, ApiErrc::policy_violation);
 }
 
+// Dynamic settings of the broker reach what the store does by itself.
+TEST_P(SingleReplicator, CompactionTakesANewRate) {
+  ReplicatorWorld world(shards());
+  world.log_config.segment_bytes = 4'000;
+  world.log_config.cleanup_delete = false;
+  world.log_config.cleanup_compact = true;
+  world.cleaner_config.pace.bytes_per_second = 1;
+  world.broker_defaults["log.cleaner.io.max.bytes.per.second"] = "1";
+  ASSERT_TRUE(world.set_topic(1));
+  engine::log::BatchBuilder builder;
+  builder.add(1'000, std::as_bytes(std::span(std::string_view("key"))), std::nullopt);
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_EQ(world.world.run_task(world.home(), world.append(0, builder.build())).error,
+              ApiErrc::none);
+  }
+  const auto runs = [&] {
+    std::uint64_t all = 0;
+    for (const auto& stats : world.world.run_task(world.home(), world.store->compaction_stats())) {
+      all += stats.runs;
+    }
+    return all;
+  };
+  world.world.run_for(60 * kSecond);
+  EXPECT_EQ(runs(), 0u);
+  world.cleaner_config.pace.bytes_per_second = 1e9;
+  world.broker_defaults["log.cleaner.io.max.bytes.per.second"] = "1000000000";
+  ASSERT_TRUE(world.set_topic(1));
+  world.world.run_for(60 * kSecond);
+  EXPECT_GT(runs(), 0u);
+}
+
 TEST_P(SingleReplicator, SpecialTimes) {
   ReplicatorWorld world(shards());
   ASSERT_TRUE(world.set_topic(1));

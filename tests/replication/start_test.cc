@@ -20,7 +20,8 @@ struct Start {
     store = std::make_unique<storage::SegmentStore>(world.group, config);
     replicator = std::make_unique<replication::SingleReplicator>(replication::SingleReplicatorParts{
         world.group, *store, controller, 1,
-        [this](const ClusterView&, const TopicView&) { return this->world.log_config; }});
+        [this](const ClusterView&, const TopicView&) { return this->world.log_config; },
+        [](const ClusterView&) { return engine::log::CleanerConfig{}; }});
   }
   ~Start() { stop(); }
   void stop() {

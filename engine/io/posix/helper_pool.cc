@@ -1,6 +1,7 @@
 #include "engine/io/posix/helper_pool.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cassert>
 #include <system_error>
@@ -10,6 +11,8 @@
 
 namespace keelson::engine::io {
 namespace {
+
+constexpr int kGiveWayNice = 19;
 
 template <class Op>
 void push_finished(std::atomic<Op*>& stack, Op& operation) {
@@ -92,6 +95,8 @@ bool HelperPool::start_thread() {
 }
 
 void HelperPool::serve() {
+  // Of this thread alone, on Linux. Refused: it only competes more.
+  if (limits_.give_way) (void)::setpriority(PRIO_PROCESS, 0, kGiveWayNice);
   std::unique_lock lock(mutex_);
   while (true) {
     if (Operation* operation = queued_.pop_front()) {

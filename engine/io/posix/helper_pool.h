@@ -23,6 +23,7 @@ class HelperPool {
   struct Limits {
     std::size_t threads_max = 4;
     std::size_t metadata_threads_max = 2;
+    bool give_way = false;  // threads run when nobody else wants the processor
   };
 
   /// `bell` is nudged when something is finished; it outlives the pool.

@@ -30,11 +30,12 @@ enum class OpKind : std::uint8_t {
   allocate,
   lock,
   space,
+  compute,
   accept,
   connect,
   receive,
   send,
-  any_disk,  // every file and metadata operation, in the order they were submitted
+  any_disk,  // every file and metadata operation, in the order they were submitted; no compute
 };
 inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::any_disk) + 1;
 

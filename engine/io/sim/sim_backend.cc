@@ -39,10 +39,13 @@ bool changes_disk(const FsOperation& operation) {
     case FsCode::stat:
     case FsCode::sync_dir:
     case FsCode::lock:
-    case FsCode::space: return false;
+    case FsCode::space:
+    case FsCode::compute: return false;
   }
   return false;
 }
+
+bool can_fail(OpKind kind) { return kind != OpKind::compute; }
 
 bool is_network(OpKind kind) {
   return kind == OpKind::accept || kind == OpKind::connect || kind == OpKind::receive ||
@@ -81,6 +84,7 @@ OpKind kind_of(FsCode code) {
     case FsCode::allocate: return OpKind::allocate;
     case FsCode::lock: return OpKind::lock;
     case FsCode::space: return OpKind::space;
+    case FsCode::compute: return OpKind::compute;
   }
   std::unreachable();
 }
@@ -95,6 +99,7 @@ SimBackend::SimBackend(SimWorld& world, SimNode& node, SimNode::Process& process
 void SimBackend::draw_fault(PendingOp& pending, OpKind kind, const std::string& path) {
   pending.fault = FaultAction::none;
   ++node_.counts_[static_cast<std::size_t>(kind)];
+  if (!can_fail(kind)) return;
   if (!is_network(kind)) ++node_.counts_[static_cast<std::size_t>(OpKind::any_disk)];
   for (NthFault& fault : node_.faults_.nth) {
     const bool fits = fault.kind == kind || (fault.kind == OpKind::any_disk && !is_network(kind));
@@ -388,6 +393,7 @@ std::int64_t SimBackend::apply_fs(PendingOp& pending) {
       return disk.read_file(operation.path, operation.size_bytes, operation.content, node_.rng_);
     case FsCode::stat: return disk.stat(operation.path, operation.stat);
     case FsCode::sync_dir: return disk.sync_dir(operation.path);
+    case FsCode::compute: operation.computation(operation.subject); return 0;
     case FsCode::space:
       operation.free_bytes = disk.free_bytes();
       operation.total_bytes = disk.total_bytes();

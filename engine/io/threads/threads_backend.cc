@@ -52,7 +52,9 @@ ThreadsBackend::ThreadsBackend(const Clock& clock, BackendInfo info, HelperPool:
     : clock_(clock),
       info_(std::move(info)),
       epoll_fd_(epoll_fd),
-      pool_(bell_, info_.commit, limits) {
+      pool_(bell_, info_.commit, limits),
+      background_(bell_, info_.commit,
+                  {.threads_max = 1, .metadata_threads_max = 1, .give_way = true}) {
   info_.name = "threads";
 }
 
@@ -82,7 +84,9 @@ void ThreadsBackend::submit(Operation& operation) {
   }
 }
 
-void ThreadsBackend::submit(FsOperation& operation) { pool_.submit(operation); }
+void ThreadsBackend::submit(FsOperation& operation) {
+  (operation.code == FsCode::compute ? background_ : pool_).submit(operation);
+}
 
 // For buffered files only: with O_DIRECT the call would wait for the disk in spite of RWF_NOWAIT.
 bool ThreadsBackend::read_from_cache(Operation& operation) {
@@ -202,19 +206,25 @@ void ThreadsBackend::cancel(Operation& operation) {
 }
 
 std::size_t ThreadsBackend::poll(std::optional<std::int64_t> deadline_ns) {
-  pool_.take_finished(finished_, finished_fs_);
+  take_finished();
   const bool idle = finished_.empty() && finished_fs_.empty();
   const bool may_sleep =
       idle && (!deadline_ns || (*deadline_ns > 0 && *deadline_ns > clock_.now_ns()));
   if (may_sleep && bell_.prepare_to_sleep()) {
     // The last look: a helper that finished before it saw us sleeping did not ring.
-    collect_edges(pool_.has_finished() ? std::int64_t{0} : deadline_ns);
+    const bool finished = pool_.has_finished() || background_.has_finished();
+    collect_edges(finished ? std::int64_t{0} : deadline_ns);
     bell_.awake();
-    pool_.take_finished(finished_, finished_fs_);
+    take_finished();
   } else if (waiting_count_ > 0) {
     collect_edges(std::int64_t{0});
   }
   return run_finished();
+}
+
+void ThreadsBackend::take_finished() {
+  pool_.take_finished(finished_, finished_fs_);
+  background_.take_finished(finished_, finished_fs_);
 }
 
 void ThreadsBackend::collect_edges(std::optional<std::int64_t> deadline_ns) {

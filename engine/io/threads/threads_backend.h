@@ -67,6 +67,7 @@ class ThreadsBackend final : public Backend {
   /// Waits for edges, at most until the deadline, and moves on what they made ready.
   void collect_edges(std::optional<std::int64_t> deadline_ns);
   int wait_for_edges(epoll_event* events, int count, std::optional<std::int64_t> deadline_ns);
+  void take_finished();
   std::size_t run_finished();
 
   const Clock& clock_;
@@ -75,6 +76,7 @@ class ThreadsBackend final : public Backend {
   bool has_precise_wait_ = true;  // epoll_pwait2: Linux 5.11, and not filtered
   Doorbell bell_;
   HelperPool pool_;
+  HelperPool background_;
   std::vector<Socket> sockets_;       // by descriptor
   std::vector<bool> buffered_files_;  // by descriptor: opened here, without O_DIRECT
   std::unordered_map<int, SocketAddress> connect_addresses_;

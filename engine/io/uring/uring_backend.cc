@@ -114,7 +114,9 @@ Result<std::unique_ptr<Backend>> UringBackend::create(const Clock& clock, Backen
 UringBackend::UringBackend(const Clock& clock, BackendInfo info)
     : clock_(clock),
       info_(std::move(info)),
-      pool_(bell_, info_.commit, {.threads_max = 1, .metadata_threads_max = 1}) {
+      pool_(bell_, info_.commit, {.threads_max = 1, .metadata_threads_max = 1}),
+      background_(bell_, info_.commit,
+                  {.threads_max = 1, .metadata_threads_max = 1, .give_way = true}) {
   info_.name = "uring";
 }
 
@@ -161,7 +163,9 @@ void UringBackend::submit(Operation& operation) {
   prepare(operation);
 }
 
-void UringBackend::submit(FsOperation& operation) { pool_.submit(operation); }
+void UringBackend::submit(FsOperation& operation) {
+  (operation.code == FsCode::compute ? background_ : pool_).submit(operation);
+}
 
 void UringBackend::prepare(Operation& operation) {
   io_uring_sqe& entry = next_entry();
@@ -260,25 +264,30 @@ void UringBackend::watch_bell() {
 
 std::size_t UringBackend::poll(std::optional<std::int64_t> deadline_ns) {
   reap();
-  pool_.take_finished(finished_, finished_fs_);
+  take_finished();
   const bool idle = finished_.empty() && finished_fs_.empty();
   const bool may_sleep =
       idle && (!deadline_ns || (*deadline_ns > 0 && *deadline_ns > clock_.now_ns()));
   if (!bell_watched_) watch_bell();
   if (may_sleep && bell_.prepare_to_sleep()) {
     // The last look: a helper that finished before it saw us sleeping did not ring.
-    if (pool_.has_finished()) {
+    if (pool_.has_finished() || background_.has_finished()) {
       enter_without_sleep();
     } else {
       enter_and_sleep(deadline_ns);
     }
     bell_.awake();
-    pool_.take_finished(finished_, finished_fs_);
+    take_finished();
   } else {
     enter_without_sleep();
   }
   reap();
   return run_finished();
+}
+
+void UringBackend::take_finished() {
+  pool_.take_finished(finished_, finished_fs_);
+  background_.take_finished(finished_, finished_fs_);
 }
 
 void UringBackend::enter_without_sleep() {

@@ -80,6 +80,7 @@ class UringBackend final : public Backend {
   void start_commit_sync(Operation& operation, std::int64_t written);
   void take_commit_sync(Operation& operation, std::int64_t result);
   void finish(Operation& operation, std::int64_t result);
+  void take_finished();
   std::size_t run_finished();
 
   const Clock& clock_;
@@ -88,6 +89,7 @@ class UringBackend final : public Backend {
   bool ring_exists_ = false;
   Doorbell bell_;
   HelperPool pool_;
+  HelperPool background_;
   std::vector<Attachment> attachments_;  // by place in the submission queue
   std::unordered_map<int, SocketAddress> connect_addresses_;
   std::size_t under_way_ = 0;  // operations whose last completion has not been reaped

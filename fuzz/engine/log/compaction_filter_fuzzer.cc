@@ -2,13 +2,13 @@
 // batch that can be read, of records that were there, in their order and unchanged.
 // Run with -malloc_limit_mb=160, as record_reader_fuzzer.
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "engine/byte_order.h"
-#include "engine/io/sim/sim_world.h"
 #include "engine/log/compaction_filter.h"
 
 namespace keelson::engine::log {
@@ -48,8 +48,8 @@ void expect(bool truth) {
   if (!truth) std::abort();
 }
 
-Task<void> check(io::Shard& shard, Bytes batch, BatchHeader header, std::uint8_t choice,
-                 std::vector<Plain> before) {
+void check(Bytes batch, const BatchHeader& header, std::uint8_t choice,
+           const std::vector<Plain>& before) {
   // Of every second key there is a later record.
   KeyMap keys(KeyHasher(1, 2), std::uint64_t{1} << 20);
   RecordReader reader(batch, std::size_t{1} << 20);
@@ -62,12 +62,12 @@ Task<void> check(io::Shard& shard, Bytes batch, BatchHeader header, std::uint8_t
   const ProducerStates producers;
   const KnownProducers known(producers);
   CompactionTransactions transactions;
-  Pace pace(shard, {});
+  const std::atomic<bool> halt{false};
   const Offset below = choice & 2 ? Offset{std::numeric_limits<std::int64_t>::max()}
                                   : header.base_offset + header.last_offset_delta + 1;
-  BatchFilter filter({&keys, below, kNowMs, 1'000}, known, transactions, pace);
-  const Result<Bytes> kept = co_await filter.apply(batch, header);
-  if (!kept || kept->empty()) co_return;
+  BatchFilter filter({&keys, below, kNowMs, 1'000}, known, transactions, halt);
+  const Result<Bytes> kept = filter.apply(batch, header);
+  if (!kept || kept->empty()) return;
   const Result<BatchHeader> after = read_batch_header(*kept);
   expect(after && after->size_bytes() == kept->size());
   expect(after->base_offset == header.base_offset &&
@@ -100,9 +100,7 @@ void run(Bytes input) {
   }
   auto records = read_all(batch);
   if (!records) return;
-  static auto* const world = new io::SimWorld(1);
-  static io::SimNode& node = world->start_node("n");
-  world->run_task(node.shard(), check(node.shard(), batch, *header, choice, std::move(*records)));
+  check(batch, *header, choice, *records);
 }
 
 }  // namespace

@@ -237,6 +237,25 @@ engine::log::LogConfig to_log_config(const SettingLayers& layers) {
   return config;
 }
 
+namespace {
+double broker_float(std::string_view name, const SettingLayers& layers) {
+  const SettingDef* definition = find_broker_setting(name);
+  assert(definition != nullptr);
+  return read_float(effective_broker_setting(*definition, layers).value.value()).value();
+}
+}  // namespace
+
+engine::log::CleanerConfig to_cleaner_config(const SettingLayers& layers, std::size_t shards) {
+  engine::log::CleanerConfig config;
+  const auto map_bytes = effective_broker_integer("log.cleaner.dedupe.buffer.size", layers);
+  config.options.map_bytes_max = static_cast<std::uint64_t>(map_bytes) / shards;
+  config.options.map_load_factor = broker_float("log.cleaner.io.buffer.load.factor", layers);
+  config.pace.bytes_per_second =
+      broker_float("log.cleaner.io.max.bytes.per.second", layers) / static_cast<double>(shards);
+  config.backoff_ms = effective_broker_integer("log.cleaner.backoff.ms", layers);
+  return config;
+}
+
 std::int32_t effective_min_insync_replicas(const SettingLayers& layers) {
   return static_cast<std::int32_t>(topic_integer("min.insync.replicas", layers));
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/log/cleaner.h"
 #include "engine/log/log_config.h"
 #include "plugins/registry/cluster.h"
 #include "plugins/registry/settings/broker_settings.h"
@@ -68,6 +69,9 @@ std::int64_t effective_group_integer(std::string_view name, const SettingLayers&
 
 /// The settings of a topic's logs in effect.
 engine::log::LogConfig to_log_config(const SettingLayers& layers);
+
+/// How each of `shards` shards compacts.
+engine::log::CleanerConfig to_cleaner_config(const SettingLayers& layers, std::size_t shards);
 
 /// min.insync.replicas of a topic, at least 1.
 std::int32_t effective_min_insync_replicas(const SettingLayers& layers);

@@ -1,11 +1,13 @@
 // Every metadata operation, on every backend.
 #include <cerrno>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "engine/io/awaitables.h"
 #include "engine/io/file.h"
+#include "engine/io/sync.h"
 #include "tests/engine/io/conformance.h"
 
 namespace keelson::engine::io {
@@ -46,6 +48,33 @@ Task<void> open_flags(Shard& shard, std::string path) {
 }
 
 TEST_P(FsConformance, OpensAsTheFlagsSay) { bed_->run(open_flags(shard(), path("file"))); }
+
+Task<void> compute_one(Shard& shard, std::vector<int>& order, int name, std::thread::id& where) {
+  auto computation = [&] {
+    order.push_back(name);
+    where = std::this_thread::get_id();
+  };
+  co_await compute_aside(shard, computation);
+}
+
+Task<void> compute_some(Shard& shard, bool native) {
+  std::vector<int> order;  // theirs, one at a time
+  std::vector<std::thread::id> where(50);
+  TaskGroup group(shard);
+  for (int i = 0; i < 50; ++i) {
+    group.start(compute_one(shard, order, i, where[static_cast<std::size_t>(i)]));
+  }
+  co_await group.wait();
+  EXPECT_EQ(order.size(), 50u);
+  if (!native) co_return;
+  EXPECT_TRUE(std::ranges::is_sorted(order));
+  EXPECT_THAT(where,
+              testing::Each(testing::AllOf(where[0], testing::Ne(std::this_thread::get_id()))));
+}
+
+TEST_P(FsConformance, ComputationsRunAsideOneAtATime) {
+  bed_->run(compute_some(shard(), bed_->is_native()));
+}
 
 Task<void> rename_and_unlink(Shard& shard, std::string old_path, std::string new_path) {
   co_await replace_file(shard, old_path, "old");

@@ -176,5 +176,36 @@ Task<void> yields_take_turns(Shard& shard) {
 
 TEST(Shard, YieldsTakeTurns) { on_shard(yields_take_turns); }
 
+Task<void> take_steps(Shard& shard, std::vector<int>& order, int name, int count) {
+  for (int i = 0; i < count; ++i) {
+    order.push_back(name);
+    co_await shard.yield();
+  }
+}
+
+Task<void> background(Shard& shard, std::vector<int>& order, const bool& over) {
+  while (!over) {
+    co_await shard.rest();
+    order.push_back(0);
+  }
+}
+
+// Whatever a chain of resumptions leads to goes first, and yet not for ever.
+Task<void> rest_gives_way(Shard& shard) {
+  std::vector<int> order;
+  bool over = false;
+  TaskGroup group(shard);
+  group.start(background(shard, order, over));
+  co_await take_steps(shard, order, 1, 10);
+  EXPECT_EQ(order, std::vector<int>(10, 1));
+  co_await take_steps(shard, order, 1, 200);
+  const auto between = static_cast<std::size_t>(std::ranges::count(order, 0));
+  EXPECT_GT(between, 2u);
+  EXPECT_LT(between, 20u);
+  over = true;
+  co_await group.wait();
+}
+TEST(Shard, BackgroundWorkGivesWay) { on_shard(rest_gives_way); }
+
 }  // namespace
 }  // namespace keelson::engine::io

@@ -186,6 +186,21 @@ TEST_F(CleanerTest, KeepsToTheRate) {
   EXPECT_GT(stats.bytes_read, 100'000u);
 }
 
+TEST_F(CleanerTest, ARunUnderWayTakesANewRate) {
+  CleanerConfig config;
+  config.pace.bytes_per_second = 1;  // for days
+  Log& log = open(0);
+  write(log, 60, 1'000);
+  start(config);
+  log.set_config(compacted());
+  wait_ms(60'000);
+  ASSERT_TRUE(cleaner_->stats().running);
+  config.pace.bytes_per_second = 1e9;
+  cleaner_->set_config(config);
+  wait_ms(2'000);
+  EXPECT_EQ(cleaner_->stats().runs, 1u);
+}
+
 TEST_F(CleanerTest, AFullDriveIsTriedAgainAndAStallIsTold) {
   CleanerConfig config;
   config.backoff_ms = 1'000;

@@ -232,6 +232,20 @@ TEST(EffectiveSetting, RetentionGoesByMillisecondsThenMinutesThenHours) {
   EXPECT_EQ(retention({{"log.retention.hours", "-1"}}), -1);
 }
 
+TEST(EffectiveSetting, CompactionIsSharedOutOverTheShards) {
+  const BrokerSettings fixed = *BrokerSettings::make({{"log.cleaner.backoff.ms", "7"}});
+  const Settings cluster{{"log.cleaner.io.max.bytes.per.second", "1000"},
+                         {"log.cleaner.dedupe.buffer.size", "4000000"}};
+  const Settings broker{{"log.cleaner.io.buffer.load.factor", "0.5"},
+                        {"log.cleaner.io.max.bytes.per.second", "600"}};
+  const engine::log::CleanerConfig config =
+      to_cleaner_config({.broker = &broker, .cluster_default = &cluster, .fixed = &fixed}, 4);
+  EXPECT_EQ(config.backoff_ms, 7);
+  EXPECT_EQ(config.options.map_bytes_max, 1'000'000u);
+  EXPECT_DOUBLE_EQ(config.options.map_load_factor, 0.5);
+  EXPECT_DOUBLE_EQ(config.pace.bytes_per_second, 150);
+}
+
 TEST(EffectiveSetting, BrokerAndGroup) {
   const Settings all_brokers{{"message.max.bytes", "2000000"}};
   const SettingLayers layers{.cluster_default = &all_brokers};
