@@ -89,6 +89,8 @@ constexpr Entry kEntries[] = {
     {ApiKey::describe_cluster, RunOf<handle_describe_cluster>::value},
     {ApiKey::describe_producers, RunOf<handle_describe_producers>::value},
     {ApiKey::list_config_resources, RunOf<handle_list_config_resources>::value},
+    {ApiKey::consumer_group_heartbeat, RunOf<handle_consumer_group_heartbeat>::value},
+    {ApiKey::consumer_group_describe, RunOf<handle_consumer_group_describe>::value},
     {ApiKey::describe_topic_partitions, RunOf<handle_describe_topic_partitions>::value},
 };
 

@@ -24,6 +24,9 @@ void ClassicGroup::restore(const ClassicGroupState& state) {
   members_.clear();
   static_members_.clear();
   protocol_support_.clear();
+  pending_members_.clear();
+  pending_syncs_.clear();
+  awaiting_join_ = 0;
   state_ = state.members.empty() ? ClassicState::empty : ClassicState::stable;
   previous_ = state_;
   protocol_type_ = state.protocol_type;
@@ -321,6 +324,7 @@ void ClassicGroup::on_timer(GroupTimer timer, const std::string& member_id) {
       if (state_ != ClassicState::preparing_rebalance) return;
       return in_initial_delay_ ? extend_initial_delay() : complete_join();
     case GroupTimer::sync: return drop_members_without_sync();
+    case GroupTimer::revocation: return;  // of the other protocol
   }
 }
 

@@ -27,9 +27,10 @@ namespace keelson::offsets {
 using RequestId = std::uint64_t;
 
 enum class GroupTimer : std::uint8_t {
-  session,  // of one member, or of an id that was given and not used yet
-  join,     // the join phase ends
-  sync,     // members that have not synced are dropped
+  session,     // of one member, or of an id that was given and not used yet
+  join,        // the join phase ends
+  sync,        // members that have not synced are dropped
+  revocation,  // consumer protocol: one member gives up what it was asked for
 };
 
 /// What a group asks of whoever keeps it. Calls come from within the group's methods; the host must
@@ -83,10 +84,13 @@ class ClassicGroup {
   ClassicGroup(std::string group_id, GroupHost& host, const ClassicGroupLimits& limits);
   ClassicGroup(const ClassicGroup&) = delete;  // the host's continuations hold its address
 
-  /// Becomes what a record says: Stable with members, else Empty. Before any request; arms nothing.
+  /// Becomes what a record says: Stable with members, else Empty. Arms nothing. Before any request,
+  /// or after abandon_all().
   void restore(const ClassicGroupState& state);
   /// After the last restore(): starts the sessions of the members.
   void begin();
+  /// Asks all members to join again. Stable only.
+  void rebalance() { prepare_rebalance(); }
 
   /// What is wrong with a call whatever the group: invalid_group_id, invalid_session_timeout, none.
   static ApiErrc check_join(const JoinGroupCall& call, const ClassicGroupLimits& limits);
@@ -130,6 +134,10 @@ class ClassicGroup {
   std::uint64_t rebalances() const { return rebalances_; }
   std::size_t parked_joins() const { return awaiting_join_; }
   std::size_t parked_syncs() const;
+  /// Of a member, which is there, all that it brought; most wanted first.
+  const std::vector<GroupProtocol>& protocols_of(const std::string& member_id) const {
+    return members_.at(member_id).protocols;
+  }
   DescribedGroup describe() const;
   ClassicGroupState snapshot() const;
   std::size_t memory_bytes() const;

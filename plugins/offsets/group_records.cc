@@ -1,15 +1,11 @@
 #include "plugins/offsets/group_records.h"
 
-#include <algorithm>
-#include <limits>
 #include <utility>
 
-#include "engine/byte_order.h"
 #include "plugins/offsets/messages/group_metadata.h"
 #include "plugins/offsets/messages/legacy_offset_commit.h"
 #include "plugins/offsets/messages/offset_commit.h"
-#include "plugins/wire/reader.h"
-#include "plugins/wire/writer.h"
+#include "plugins/offsets/record_codec.h"
 
 namespace keelson::offsets {
 namespace {
@@ -22,38 +18,6 @@ using engine::Result;
 constexpr std::int16_t kOffsetVersion = 4;
 constexpr std::int16_t kOffsetWithExpiryVersion = 1;
 constexpr std::int16_t kGroupVersion = 3;  // 4 only makes room for tagged fields
-constexpr std::size_t kKeyStringBytesMax = std::numeric_limits<std::int16_t>::max();
-
-std::vector<std::byte> flatten(wire::Writer& writer) {
-  std::vector<std::byte> bytes;
-  bytes.reserve(writer.size_bytes());
-  const engine::SliceList slices = writer.take();
-  for (const engine::Slice& slice : slices) {
-    bytes.insert(bytes.end(), slice.bytes.begin(), slice.bytes.end());
-  }
-  return bytes;
-}
-
-/// A type or version in front, then the message's body.
-template <class Message>
-std::optional<std::vector<std::byte>> encode_message(const Message& message, std::int16_t prefix,
-                                                     std::int16_t version) {
-  wire::Writer writer;
-  writer.integer(prefix);
-  const Result<void> written = message.encode(writer, version);
-  if (!written || !writer.ok()) return std::nullopt;
-  return flatten(writer);
-}
-
-template <class Message>
-std::optional<std::vector<std::byte>> encode_key(const Message& key) {
-  return encode_message(key, Message::kRecordType, 0);
-}
-
-template <class Message>
-std::optional<std::vector<std::byte>> encode_value(const Message& value, std::int16_t version) {
-  return encode_message(value, version, version);
-}
 
 std::optional<EncodedRecord> encode_record(const OffsetRecord& record) {
   if (record.group_id.size() > kKeyStringBytesMax || record.topic.size() > kKeyStringBytesMax) {
@@ -113,32 +77,6 @@ std::optional<EncodedRecord> encode_record(const ClassicGroupRecord& record) {
   encoded.value = encode_value(value, kGroupVersion);
   if (!encoded.value) return std::nullopt;
   return encoded;
-}
-
-/// The body behind a prefix that was read already.
-template <class Message>
-Result<Message> decode_body(Bytes body, std::int16_t version) {
-  wire::Reader reader(body);
-  Result<Message> message = Message::decode(reader, version);
-  if (!message || !reader.ok()) return engine::fail(Errc::corrupt);
-  return message;
-}
-
-struct Prefixed {
-  std::int16_t number = 0;
-  Bytes body;
-};
-
-Result<Prefixed> split(Bytes bytes) {
-  if (bytes.size() < sizeof(std::int16_t)) return engine::fail(Errc::corrupt);
-  return Prefixed{engine::load_big_endian<std::int16_t>(bytes.data()), bytes.subspan(2)};
-}
-
-template <class Message>
-Result<Message> decode_value(Bytes bytes) {
-  const Result<Prefixed> value = split(bytes);
-  if (!value) return std::unexpected(value.error());
-  return decode_body<Message>(value->body, value->number);
 }
 
 /// The older key has the same body, and old writers paired both with any version of the value.
@@ -203,8 +141,12 @@ Result<std::variant<GroupRecord, UnknownRecord>> decode(Bytes key, std::optional
       if (!record) return std::unexpected(record.error());
       return Decoded{GroupRecord{std::move(*record)}};
     }
-    default: return Decoded{UnknownRecord{typed->number}};
+    default: break;
   }
+  std::optional<Result<GroupRecord>> consumer = decode_consumer(typed->number, typed->body, value);
+  if (!consumer) return Decoded{UnknownRecord{typed->number}};
+  if (!*consumer) return std::unexpected(consumer->error());
+  return Decoded{std::move(**consumer)};
 }
 
 }  // namespace keelson::offsets

@@ -13,6 +13,7 @@
 
 #include "engine/types.h"
 #include "engine/uuid.h"
+#include "plugins/offsets/consumer_member.h"
 #include "plugins/registry/group_coordinator.h"
 
 namespace keelson::offsets {
@@ -68,7 +69,87 @@ struct ClassicGroupRecord {
   friend bool operator==(const ClassicGroupRecord&, const ClassicGroupRecord&) = default;
 };
 
-using GroupRecord = std::variant<OffsetRecord, ClassicGroupRecord>;
+// A group of the consumer protocol is many records; see consumer_group.h for what each one means.
+
+struct ConsumerGroupEpoch {
+  std::int32_t epoch = 0;
+  std::int64_t metadata_hash = 0;  // of the topics subscribed to, as they were at this epoch
+
+  friend bool operator==(const ConsumerGroupEpoch&, const ConsumerGroupEpoch&) = default;
+};
+struct ConsumerGroupRecord {
+  std::string group_id;
+  std::optional<ConsumerGroupEpoch> value;
+
+  friend bool operator==(const ConsumerGroupRecord&, const ConsumerGroupRecord&) = default;
+};
+
+/// What older brokers kept of the topics. Read and written as a tombstone only.
+struct ConsumerTopicsRecord {
+  std::string group_id;
+  std::optional<std::monostate> value;
+
+  friend bool operator==(const ConsumerTopicsRecord&, const ConsumerTopicsRecord&) = default;
+};
+
+struct ConsumerMemberRecord {
+  std::string group_id;
+  std::string member_id;
+  std::optional<ConsumerMemberMetadata> value;
+
+  friend bool operator==(const ConsumerMemberRecord&, const ConsumerMemberRecord&) = default;
+};
+
+struct ConsumerTargetEpoch {
+  std::int32_t epoch = 0;
+  std::int64_t made_ms = 0;
+
+  friend bool operator==(const ConsumerTargetEpoch&, const ConsumerTargetEpoch&) = default;
+};
+struct ConsumerTargetEpochRecord {
+  std::string group_id;
+  std::optional<ConsumerTargetEpoch> value;
+
+  friend bool operator==(const ConsumerTargetEpochRecord&,
+                         const ConsumerTargetEpochRecord&) = default;
+};
+
+struct ConsumerTargetRecord {
+  std::string group_id;
+  std::string member_id;
+  std::optional<PartitionSet> value;
+
+  friend bool operator==(const ConsumerTargetRecord&, const ConsumerTargetRecord&) = default;
+};
+
+struct ConsumerAssignmentRecord {
+  std::string group_id;
+  std::string member_id;
+  std::optional<ConsumerMemberAssignment> value;
+
+  friend bool operator==(const ConsumerAssignmentRecord&,
+                         const ConsumerAssignmentRecord&) = default;
+};
+
+struct ResolvedRegex {
+  std::set<std::string> topics;
+  std::int64_t metadata_version = 0;
+  std::int64_t resolved_ms = 0;
+
+  friend bool operator==(const ResolvedRegex&, const ResolvedRegex&) = default;
+};
+struct ConsumerRegexRecord {
+  std::string group_id;
+  std::string regex;
+  std::optional<ResolvedRegex> value;
+
+  friend bool operator==(const ConsumerRegexRecord&, const ConsumerRegexRecord&) = default;
+};
+
+using GroupRecord =
+    std::variant<OffsetRecord, ClassicGroupRecord, ConsumerGroupRecord, ConsumerTopicsRecord,
+                 ConsumerMemberRecord, ConsumerTargetEpochRecord, ConsumerTargetRecord,
+                 ConsumerAssignmentRecord, ConsumerRegexRecord>;
 
 struct EncodedRecord {
   std::vector<std::byte> key;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plugins/offsets/group_partition.h"
+#include "plugins/registry/settings/effective.h"
 
 namespace keelson::offsets {
 
@@ -101,17 +102,26 @@ Task<void> LogOffsetStore::adopt_on(std::uint32_t shard, std::shared_ptr<const C
 
 std::unique_ptr<PartitionCoordinator> LogOffsetStore::make_coordinator(std::uint32_t shard,
                                                                        PartitionKey key) {
-  const auto topic_id = [this](const std::string& name) {
-    const std::shared_ptr<const ClusterView> view = parts_.controller.view();
-    const TopicView* const topic = view->find(name);
-    return topic == nullptr ? engine::Uuid{} : topic->id;
+  return std::make_unique<PartitionCoordinator>(PartitionCoordinatorParts{
+      .shard = parts_.shards.at(shard),
+      .replicator = parts_.replicator,
+      .key = key,
+      .settings = parts_.settings,
+      .view = [this] { return parts_.controller.view(); },
+      .consumer_times = [this](const std::string& group_id) { return consumer_times(group_id); }});
+}
+
+ConsumerGroupTimes LogOffsetStore::consumer_times(const std::string& group_id) const {
+  const std::shared_ptr<const ClusterView> view = parts_.controller.view();
+  const auto own = view->group_settings.find(group_id);
+  const SettingLayers layers = setting_layers(
+      *view, parts_.self, parts_.fixed, own == view->group_settings.end() ? nullptr : &own->second);
+  const auto value = [&](std::string_view name) {
+    return static_cast<std::int32_t>(effective_group_integer(name, layers));
   };
-  return std::make_unique<PartitionCoordinator>(
-      PartitionCoordinatorParts{.shard = parts_.shards.at(shard),
-                                .replicator = parts_.replicator,
-                                .key = key,
-                                .settings = parts_.settings,
-                                .topic_id = topic_id});
+  return {.session_timeout_ms = value("consumer.session.timeout.ms"),
+          .heartbeat_interval_ms = value("consumer.heartbeat.interval.ms"),
+          .assignment_interval_ms = value("consumer.assignment.interval.ms")};
 }
 
 Task<void> LogOffsetStore::drain(std::int64_t deadline_ns) {
@@ -313,10 +323,11 @@ Task<LeaveGroupAnswer> LogOffsetStore::leave(Shard& home, LeaveGroupCall call) {
   LeaveGroupAnswer refused;
   refused.error = call.group_id.empty() ? ApiErrc::invalid_group_id : ApiErrc::not_coordinator;
   if (call.group_id.empty()) co_return refused;
-  const auto work = [&call](PartitionCoordinator& coordinator) {
-    return ready(coordinator.leave(call));
+  const std::string group_id = call.group_id;
+  auto work = [&call](PartitionCoordinator& coordinator) {
+    return coordinator.leave(std::move(call));
   };
-  co_return co_await on_group(home, call.group_id, std::move(refused), work);
+  co_return co_await on_group(home, group_id, std::move(refused), work);
 }
 
 Task<CommitOffsetsAnswer> LogOffsetStore::commit_offsets(Shard& home, CommitOffsetsCall call) {
@@ -338,6 +349,41 @@ Task<DeleteOffsetsAnswer> LogOffsetStore::delete_offsets(Shard& home, DeleteOffs
     return coordinator.delete_offsets(std::move(call));
   };
   co_return co_await on_group(home, group_id, std::move(refused), work);
+}
+
+Task<ConsumerHeartbeatAnswer> LogOffsetStore::consumer_heartbeat(Shard& home,
+                                                                 ConsumerHeartbeatCall call) {
+  ConsumerHeartbeatAnswer refused;
+  if (!parts_.settings.consumer_protocol) {
+    refused.error = ApiErrc::unsupported_version;
+    refused.message = "The consumer protocol is not among group.coordinator.rebalance.protocols.";
+    co_return refused;
+  }
+  if (std::optional<ApiError> wrong = ConsumerGroup::check(call, parts_.settings.consumer)) {
+    refused.error = wrong->code;
+    refused.message = std::move(wrong->message);
+    co_return refused;
+  }
+  refused.error = ApiErrc::not_coordinator;
+  const std::string group_id = call.group_id;
+  auto work = [&call](PartitionCoordinator& coordinator) {
+    return coordinator.consumer_heartbeat(std::move(call));
+  };
+  co_return co_await on_group(home, group_id, std::move(refused), work);
+}
+
+Task<std::vector<DescribedConsumerGroup>> LogOffsetStore::describe_consumer_groups(
+    Shard& home, std::vector<std::string> group_ids) {
+  std::vector<DescribedConsumerGroup> answers;
+  for (const std::string& group_id : group_ids) {
+    const auto work = [&group_id](PartitionCoordinator& coordinator) {
+      return ready(coordinator.describe_consumer(group_id));
+    };
+    DescribedConsumerGroup answer =
+        co_await on_group(home, group_id, refusal_for<DescribedConsumerGroup>(group_id), work);
+    answers.push_back(std::move(answer));
+  }
+  co_return answers;
 }
 
 Task<void> LogOffsetStore::fetch_group(Shard& home, FetchOffsetsCall::Group group,

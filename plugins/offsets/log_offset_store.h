@@ -21,6 +21,7 @@
 #include "plugins/registry/cluster.h"
 #include "plugins/registry/group_coordinator.h"
 #include "plugins/registry/replicator.h"
+#include "plugins/registry/settings/broker_settings.h"
 
 namespace keelson::offsets {
 
@@ -33,6 +34,7 @@ struct LogOffsetStoreParts {
   std::function<std::uint32_t(const PartitionKey&)> owner;
   BrokerId self = kNoBroker;
   OffsetSettings settings;
+  const BrokerSettings& fixed;  // beneath what is set for single groups
 };
 
 class LogOffsetStore final : public GroupCoordinator, public ClusterController::Listener {
@@ -59,6 +61,10 @@ class LogOffsetStore final : public GroupCoordinator, public ClusterController::
                                                           FetchOffsetsCall call) override;
   engine::Task<DeleteOffsetsAnswer> delete_offsets(engine::io::Shard& home,
                                                    DeleteOffsetsCall call) override;
+  engine::Task<ConsumerHeartbeatAnswer> consumer_heartbeat(engine::io::Shard& home,
+                                                           ConsumerHeartbeatCall call) override;
+  engine::Task<std::vector<DescribedConsumerGroup>> describe_consumer_groups(
+      engine::io::Shard& home, std::vector<std::string> group_ids) override;
   engine::Task<std::vector<DescribedGroup>> describe_groups(engine::io::Shard& home,
                                                             std::vector<std::string> group_ids,
                                                             bool unknown_is_error) override;
@@ -82,6 +88,7 @@ class LogOffsetStore final : public GroupCoordinator, public ClusterController::
   std::optional<Place> locate(std::string_view group_id) const;
   PartitionCoordinator* at(const Place& place);
   std::vector<PartitionKey> led_partitions(const ClusterView& view, std::uint32_t shard) const;
+  ConsumerGroupTimes consumer_times(const std::string& group_id) const;
   std::unique_ptr<PartitionCoordinator> make_coordinator(std::uint32_t shard, PartitionKey key);
 
   /// Runs `work(PartitionCoordinator&)`, a Task<R>, where the group is; `refused` where it is not

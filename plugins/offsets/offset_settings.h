@@ -4,12 +4,17 @@
 #include <cstdint>
 
 #include "plugins/offsets/classic_group.h"
+#include "plugins/offsets/consumer_group.h"
 
 namespace keelson::offsets {
 
 /// Defaults are Kafka's.
 struct OffsetSettings {
   ClassicGroupLimits classic;
+  ConsumerGroupSettings consumer;
+  bool consumer_protocol = true;                       // group.coordinator.rebalance.protocols
+  bool consumer_upgrade = true;                        // group.consumer.migration.policy
+  bool consumer_downgrade = true;                      // likewise
   std::int32_t topic_partitions = 50;                  // offsets.topic.num.partitions
   std::int16_t topic_replication_factor = 3;           // offsets.topic.replication.factor
   bool topic_replication_exact = false;                // else no more than there are brokers

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/logger.h"
+#include "plugins/offsets/consumer_subscription.h"
 #include "plugins/offsets/partition_group.h"
 
 namespace keelson::offsets {
@@ -18,6 +19,7 @@ namespace {
 constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::int64_t kLoadRetryMs = 100;
 constexpr std::string_view kClassicType = "classic";
+constexpr std::string_view kConsumerType = "consumer";
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -156,6 +158,7 @@ void PartitionCoordinator::begin_serving() {
   for (const auto& [id, group] : groups_) ids.push_back(id);
   for (const std::string& id : ids) {
     groups_.at(id)->classic.begin();
+    begin_consumers(*groups_.at(id));
     sweep(id);
   }
 }
@@ -212,7 +215,8 @@ void PartitionCoordinator::sweep(const std::string& group_id) {
   const auto found = groups_.find(group_id);
   if (found == groups_.end()) return;
   const Group& group = *found->second;
-  if (group.has_record || group.writes_under_way > 0 || !group.offsets.empty()) return;
+  if (group.has_record || group.consumer || !group.offsets.empty()) return;
+  if (group.writes_under_way > 0 || group.visitors > 0 || group.doubtful) return;
   if (group.classic.state() != ClassicState::empty) return;
   if (group.classic.pending_member_count() > 0) return;
   past_rebalances_ += group.classic.rebalances();
@@ -220,13 +224,16 @@ void PartitionCoordinator::sweep(const std::string& group_id) {
 }
 
 bool PartitionCoordinator::is_visible(const Group& group) const {
-  return group.has_record || group.offsets.stored_count() > 0 ||
+  return group.has_record || group.consumer || group.offsets.stored_count() > 0 ||
          group.classic.pending_member_count() > 0 || group.classic.state() != ClassicState::empty;
 }
 
 void PartitionCoordinator::apply(GroupRecord record) {
   if (auto* offset = std::get_if<OffsetRecord>(&record)) return apply_offset(std::move(*offset));
-  apply_group(std::get<ClassicGroupRecord>(std::move(record)));
+  if (auto* classic = std::get_if<ClassicGroupRecord>(&record)) {
+    return apply_group(std::move(*classic));
+  }
+  apply_consumer(record);
 }
 
 void PartitionCoordinator::apply_offset(OffsetRecord record) {
@@ -240,15 +247,16 @@ void PartitionCoordinator::apply_group(ClassicGroupRecord record) {
   if (!record.value) {
     if (Group* group = find(record.group_id)) {
       group->has_record = false;
-      if (phase_ == Phase::loading) group->classic.restore({});
+      if (phase_ == Phase::loading || group->consumer) group->classic.restore({});
       sweep(record.group_id);
     }
     return;
   }
   Group& group = find_or_make(record.group_id);
   group.has_record = true;
+  group.consumer.reset();  // its tombstones came before this
   // Once serving, the members in memory are newer than any record of them.
-  if (phase_ == Phase::loading) group.classic.restore(*record.value);
+  if (phase_ == Phase::loading || group.becomes_classic) group.classic.restore(*record.value);
 }
 
 void PartitionCoordinator::note_write(const std::vector<GroupRecord>& records, bool begins) {
@@ -258,7 +266,7 @@ void PartitionCoordinator::note_write(const std::vector<GroupRecord>& records, b
       begins ? group.offsets.begin_write(offset->topic, offset->partition)
              : group.offsets.end_write(offset->topic, offset->partition);
     } else {
-      Group& group = *find(std::get<ClassicGroupRecord>(record).group_id);
+      Group& group = *find(std::visit([](const auto& any) { return any.group_id; }, record));
       begins ? ++group.writes_under_way : --group.writes_under_way;
     }
   }
@@ -340,6 +348,15 @@ void PartitionCoordinator::on_timer(const std::string& group_id, GroupTimer time
   Group* const group = find(group_id);
   group->timers.erase({timer, member_id});
   if (phase_ != Phase::active) return;
+  const bool of_doubt = timer == GroupTimer::session && member_id.empty();
+  if (group->consumer || of_doubt) {
+    if (gate_.enter()) parts_.shard.spawn(end_member(group_id, timer, member_id));
+    return;
+  }
+  if (group->becomes_consumer) {
+    constexpr std::int64_t kLaterMs = 100;
+    return group->arm(timer, member_id, kLaterMs);
+  }
   group->classic.on_timer(timer, member_id);
   sweep(group_id);
 }
@@ -357,10 +374,25 @@ Task<JoinGroupAnswer> PartitionCoordinator::join(JoinGroupCall call, Parked& par
   if (!call.member_id.empty() && find(call.group_id) == nullptr) {
     co_return refused_join(ApiErrc::unknown_member_id, call.member_id);
   }
-  const RequestId request = next_request_++;
-  parked_.emplace(request, &parked);
-  find_or_make(call.group_id).classic.join(request, call);
-  sweep(call.group_id);
+  Group& group = find_or_make(call.group_id);
+  RequestId request = 0;
+  {
+    Group::Visit visit(group);
+    co_await group.turn.take(1);
+    visit.begin();
+    ApiErrc error = refusal();
+    if (error == ApiErrc::none) error = co_await clear_doubt(group);
+    if (error == ApiErrc::none && group.consumer) {
+      if (!group.consumer->members().empty()) {
+        co_return co_await join_consumer(group, std::move(call));
+      }
+      error = co_await leave_consumer_protocol(group);
+    }
+    if (error != ApiErrc::none) co_return refused_join(error, call.member_id);
+    request = next_request_++;
+    parked_.emplace(request, &parked);
+    group.classic.join(request, call);
+  }
   co_await parked.woken.wait();
   parked_.erase(request);
   if (parked.joined) co_return std::move(*parked.joined);
@@ -377,6 +409,9 @@ Task<SyncGroupAnswer> PartitionCoordinator::sync(SyncGroupCall call, Parked& par
   Group* const group = find(call.group_id);
   refused.error = ApiErrc::unknown_member_id;
   if (group == nullptr) co_return refused;
+  if (group->consumer) co_return sync_consumer(*group, call);
+  refused.error = ApiErrc::coordinator_not_available;
+  if (group->becomes_consumer) co_return refused;
 
   const RequestId request = next_request_++;
   parked_.emplace(request, &parked);
@@ -392,23 +427,10 @@ ApiErrc PartitionCoordinator::heartbeat(const HeartbeatCall& call) {
   if (call.group_id.empty()) return ApiErrc::invalid_group_id;
   if (const ApiErrc error = refusal(); error != ApiErrc::none) return error;
   Group* const group = find(call.group_id);
-  return group == nullptr ? ApiErrc::unknown_member_id : group->classic.heartbeat(call);
-}
-
-LeaveGroupAnswer PartitionCoordinator::leave(const LeaveGroupCall& call) {
-  LeaveGroupAnswer answer;
-  answer.error = call.group_id.empty() ? ApiErrc::invalid_group_id : refusal();
-  if (answer.error != ApiErrc::none) return answer;
-  if (Group* group = find(call.group_id)) {
-    answer = group->classic.leave(call);
-    sweep(call.group_id);
-    return answer;
-  }
-  for (const LeaveGroupCall::Member& member : call.members) {
-    answer.members.push_back(
-        {member.member_id, member.group_instance_id, ApiErrc::unknown_member_id});
-  }
-  return answer;
+  if (group == nullptr) return ApiErrc::unknown_member_id;
+  if (group->consumer) return heartbeat_consumer(*group, call);
+  return group->becomes_consumer ? ApiErrc::coordinator_not_available
+                                 : group->classic.heartbeat(call);
 }
 
 // Administration ----------------------------------------------------------------------------------
@@ -419,11 +441,13 @@ DescribedGroup PartitionCoordinator::describe(const std::string& group_id, bool 
   answer.error = refusal();
   if (answer.error != ApiErrc::none) return answer;
   const Group* const group = find(group_id);
-  if (group != nullptr && is_visible(*group)) return group->classic.describe();
+  const bool is_consumer = group != nullptr && group->consumer;
+  if (group != nullptr && !is_consumer && is_visible(*group)) return group->classic.describe();
   answer.state = to_string(ClassicState::dead);
   if (unknown_is_error) {
     answer.error = ApiErrc::group_id_not_found;
-    answer.message = engine::concat("Group ", group_id, " not found.");
+    answer.message = engine::concat("Group ", group_id,
+                                    is_consumer ? " is not a classic group." : " not found.");
   }
   return answer;
 }
@@ -431,12 +455,17 @@ DescribedGroup PartitionCoordinator::describe(const std::string& group_id, bool 
 ApiErrc PartitionCoordinator::list(const ListGroupsCall& call,
                                    std::vector<ListedGroup>& groups) const {
   if (phase_ == Phase::loading) return ApiErrc::coordinator_load_in_progress;
-  if (phase_ != Phase::active || !matches(call.types, kClassicType)) return ApiErrc::none;
+  if (phase_ != Phase::active) return ApiErrc::none;
+  const bool classic_wanted = matches(call.types, kClassicType);
+  const bool consumer_wanted = matches(call.types, kConsumerType);
   for (const auto& [id, group] : groups_) {
-    const std::string_view state = to_string(group->classic.state());
-    if (!is_visible(*group) || !matches(call.states, state)) continue;
-    groups.push_back(
-        {id, group->classic.protocol_type(), std::string(state), std::string(kClassicType)});
+    const bool is_consumer = group->consumer != nullptr;
+    if (!is_visible(*group) || !(is_consumer ? consumer_wanted : classic_wanted)) continue;
+    const std::string_view state =
+        is_consumer ? to_string(group->consumer->state()) : to_string(group->classic.state());
+    if (!matches(call.states, state)) continue;
+    groups.push_back({id, is_consumer ? kConsumerProtocolType : group->classic.protocol_type(),
+                      std::string(state), std::string(is_consumer ? kConsumerType : kClassicType)});
   }
   return ApiErrc::none;
 }
@@ -450,6 +479,11 @@ void PartitionCoordinator::count(GroupCounters& counters) const {
                              group->offsets.memory_bytes() +
                              group->timers.size() * sizeof(Group::DueTimer);
     counters.rebalances += group->classic.rebalances();
+    if (group->consumer) {
+      counters.members += group->consumer->members().size();
+      counters.memory_bytes += group->consumer->memory_bytes();
+      counters.rebalances += group->consumer->rebalances();
+    }
     counters.parked_joins += group->classic.parked_joins();
     counters.parked_syncs += group->classic.parked_syncs();
   }
@@ -464,6 +498,7 @@ void PartitionCoordinator::count(GroupCounters& counters) const {
 void PartitionCoordinator::check_invariants() const {
   for (const auto& [id, group] : groups_) {
     group->classic.check_invariants();
+    if (group->consumer) group->consumer->check_invariants();
     // Whoever is in the group has a timer that will end it, or waits for one that will.
     for (const auto& [name, timer] : group->timers) assert(timer.armed());
   }

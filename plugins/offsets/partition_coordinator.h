@@ -1,9 +1,9 @@
 // plugins/offsets/partition_coordinator.h: the groups of one partition of the internal topic.
 //
-// Lives on the shard that owns the partition's log, and only there. Every group is a ClassicGroup,
-// which decides, and an OffsetTable, which remembers; another type of group would stand beside
-// ClassicGroup in Group. Offsets change when their records are durable; members change at once, and
-// what of them must last is written as the state machine asks. A failed write changes nothing.
+// Lives on the shard that owns the partition's log, and only there. Every group is a ClassicGroup
+// or a ConsumerGroup, which decides, and an OffsetTable, which remembers. Offsets and consumer
+// groups change when their records are durable; members of classic groups change at once, and what
+// of them must last is written as the state machine asks. A failed write changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +45,10 @@ struct PartitionCoordinatorParts {
   Replicator& replicator;
   PartitionKey key;
   const OffsetSettings& settings;
-  /// The id of a topic that exists, else zero.
-  std::function<engine::Uuid(const std::string& topic)> topic_id;
+  /// The topics there are.
+  std::function<std::shared_ptr<const ClusterView>()> view;
+  /// What is set for a group of the consumer protocol.
+  std::function<ConsumerGroupTimes(const std::string& group_id)> consumer_times;
 };
 
 /// A topic that was deleted.
@@ -75,10 +77,12 @@ class PartitionCoordinator {
   engine::Task<JoinGroupAnswer> join(JoinGroupCall call, Parked& parked);
   engine::Task<SyncGroupAnswer> sync(SyncGroupCall call, Parked& parked);
   ApiErrc heartbeat(const HeartbeatCall& call);
-  LeaveGroupAnswer leave(const LeaveGroupCall& call);
+  engine::Task<LeaveGroupAnswer> leave(LeaveGroupCall call);
   engine::Task<CommitOffsetsAnswer> commit_offsets(CommitOffsetsCall call);
   engine::Task<FetchedOffsets> fetch_offsets(FetchOffsetsCall::Group call, bool require_stable);
   engine::Task<DeleteOffsetsAnswer> delete_offsets(DeleteOffsetsCall call);
+  engine::Task<ConsumerHeartbeatAnswer> consumer_heartbeat(ConsumerHeartbeatCall call);
+  DescribedConsumerGroup describe_consumer(const std::string& group_id) const;
   DescribedGroup describe(const std::string& group_id, bool unknown_is_error);
   /// Adds the groups that match; answers coordinator_load_in_progress or none.
   ApiErrc list(const ListGroupsCall& call, std::vector<ListedGroup>& groups) const;
@@ -111,6 +115,7 @@ class PartitionCoordinator {
   void apply(GroupRecord record);
   void apply_offset(OffsetRecord record);
   void apply_group(ClassicGroupRecord record);
+  void apply_consumer(const GroupRecord& record);
   void write(std::vector<GroupRecord> records, GroupLog::Done done);
   /// The same, in as many batches as it takes: each is durable by itself, in order; the first
   /// refusal, or none.
@@ -120,6 +125,33 @@ class PartitionCoordinator {
   void answer(RequestId request, JoinGroupAnswer answer);
   void answer(RequestId request, SyncGroupAnswer answer);
   void on_timer(const std::string& group_id, GroupTimer timer, const std::string& member_id);
+
+  // partition_consumers.cc: the consumer protocol
+  engine::Uuid topic_id(const std::string& topic) const;
+  ConsumerScene scene(const std::string& group_id, const ClusterView& view) const;
+  void doubt(Group& group);
+  /// Makes sure of what the log holds of the group, where a write has failed. Has the turn.
+  engine::Task<ApiErrc> clear_doubt(Group& group);
+  /// Writes what a step says; the refusal, or none. Has the turn.
+  engine::Task<ApiErrc> take(Group& group, ConsumerStep& step);
+  engine::Task<ConsumerHeartbeatAnswer> leave_for_good(Group& group, ConsumerHeartbeatCall call);
+  void tend(Group& group, const std::string& member_id, const ConsumerStep& step);
+  void begin_consumers(Group& group);
+  void restart_session(Group& group, const std::string& member_id);
+  engine::Task<void> end_member(std::string group_id, GroupTimer timer, std::string member_id);
+
+  // partition_classic_members.cc: the classic protocol in groups of the other
+  engine::Task<ApiErrc> leave_consumer_protocol(Group& group);
+  engine::Task<JoinGroupAnswer> join_consumer(Group& group, JoinGroupCall call);
+  SyncGroupAnswer sync_consumer(Group& group, const SyncGroupCall& call);
+  ApiErrc heartbeat_consumer(Group& group, const HeartbeatCall& call);
+  void await_join(Group& group, const std::string& member_id);
+  engine::Task<ApiErrc> leave_one(Group& group, LeaveGroupCall::Member member);
+  std::optional<std::vector<GroupRecord>> upgrade(const Group& group,
+                                                  const ClusterView& view) const;
+  void finish_upgrade(Group& group);
+  void finish_downgrade(Group& group);
+  engine::Task<ApiErrc> remove_member(Group& group, std::string member_id);
 
   // partition_offsets.cc: commit, fetch, deletion, age
   std::vector<GroupRecord> tombstones(const Group& group) const;

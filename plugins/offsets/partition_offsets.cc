@@ -1,4 +1,5 @@
 // plugins/offsets/partition_offsets.cc: group offsets: commit, fetch, deletion, age.
+#include <cassert>
 #include <utility>
 
 #include "engine/logger.h"
@@ -21,7 +22,16 @@ Task<CommitOffsetsAnswer> PartitionCoordinator::commit_offsets(CommitOffsetsCall
   const Pass pass(gate_);
   answer.error = refusal();
   if (answer.error != ApiErrc::none) co_return answer;
-  if (Group* group = find(call.group_id)) {
+  Group* const group = find(call.group_id);
+  const ConsumerGroup* const consumer = group == nullptr ? nullptr : group->consumer.get();
+  if (group != nullptr && group->becomes_consumer) {
+    answer.error = ApiErrc::coordinator_not_available;
+  } else if (consumer != nullptr) {
+    answer.error = group->classic.state() == ClassicState::dead
+                       ? ApiErrc::coordinator_not_available
+                       : consumer->check_commit(call.generation, call.member_id,
+                                                call.group_id_not_found_known);
+  } else if (group != nullptr) {
     answer.error =
         group->classic.check_commit(call.generation, call.member_id, call.group_instance_id);
   } else if (call.generation >= 0) {
@@ -40,7 +50,12 @@ Task<CommitOffsetsAnswer> PartitionCoordinator::commit_offsets(CommitOffsetsCall
         errors.push_back(ApiErrc::offset_metadata_too_large);
         continue;
       }
-      errors.push_back(ApiErrc::none);
+      const ApiErrc stale = consumer == nullptr
+                                ? ApiErrc::none
+                                : consumer->check_commit_of(call.member_id, call.generation,
+                                                            topic.id, partition.partition);
+      errors.push_back(stale);
+      if (stale != ApiErrc::none) continue;
       StoredOffset value{.offset = partition.offset,
                          .leader_epoch = partition.leader_epoch,
                          .metadata = std::move(partition.metadata),
@@ -90,7 +105,7 @@ FetchedOffsets::Partition PartitionCoordinator::fetch_one(const Group* group,
 void PartitionCoordinator::fetch_all(const Group& group, bool require_stable,
                                      FetchedOffsets& answer) const {
   for (const auto& [name, partitions] : group.offsets.topics()) {
-    const FetchOffsetsCall::Topic topic{name, parts_.topic_id(name), {}};
+    const FetchOffsetsCall::Topic topic{name, topic_id(name), {}};
     FetchedOffsets::Topic found{name, {}, {}};
     for (const auto& [partition, entry] : partitions) {
       if (!entry.stored || !is_of_topic(*entry.stored, topic.id)) continue;
@@ -120,13 +135,17 @@ Task<FetchedOffsets> PartitionCoordinator::fetch_offsets(FetchOffsetsCall::Group
   }
   const Group* group = find(call.group_id);
   if (group != nullptr && group->classic.state() == ClassicState::dead) group = nullptr;
+  if (group != nullptr && group->consumer) {
+    answer.error = group->consumer->check_fetch(call.member_id, call.member_epoch);
+    if (answer.error != ApiErrc::none) co_return answer;
+  }
   if (!call.topics) {
     if (group != nullptr) fetch_all(*group, require_stable, answer);
     co_return answer;
   }
   for (FetchOffsetsCall::Topic& topic : *call.topics) {
     const engine::Uuid asked = topic.id;
-    if (topic.id.is_zero()) topic.id = parts_.topic_id(topic.name);
+    if (topic.id.is_zero()) topic.id = topic_id(topic.name);
     FetchedOffsets::Topic& found =
         answer.topics.emplace_back(FetchedOffsets::Topic{topic.name, asked, {}});
     for (const std::int32_t partition : topic.partitions) {
@@ -153,7 +172,8 @@ Task<DeleteOffsetsAnswer> PartitionCoordinator::delete_offsets(DeleteOffsetsCall
   std::vector<GroupRecord> records;
   for (const DeleteOffsetsCall::Topic& topic : call.topics) {
     std::vector<ApiErrc>& errors = answer.partitions.emplace_back();
-    const bool subscribed = group->classic.is_subscribed_to(topic.name);
+    const bool subscribed = group->consumer ? group->consumer->is_subscribed_to(topic.name)
+                                            : group->classic.is_subscribed_to(topic.name);
     for (const std::int32_t partition : topic.partitions) {
       errors.push_back(subscribed ? ApiErrc::group_subscribed_to_topic : ApiErrc::none);
       if (subscribed || group->offsets.find_entry(topic.name, partition) == nullptr) continue;
@@ -175,7 +195,11 @@ std::vector<GroupRecord> PartitionCoordinator::tombstones(const Group& group) co
       records.push_back(OffsetRecord{id, topic, partition, std::nullopt});
     }
   }
-  records.push_back(ClassicGroupRecord{id, std::nullopt});
+  if (group.consumer) {
+    for (GroupRecord& record : group.consumer->tombstones()) records.push_back(std::move(record));
+  } else {
+    records.push_back(ClassicGroupRecord{id, std::nullopt});
+  }
   return records;
 }
 
@@ -185,11 +209,20 @@ Task<ApiErrc> PartitionCoordinator::delete_group(std::string group_id) {
   if (const ApiErrc error = refusal(); error != ApiErrc::none) co_return error;
   Group* const group = find(group_id);
   if (group == nullptr) co_return ApiErrc::group_id_not_found;
+  Group::Visit visit(*group);
+  co_await group->turn.take(1);
+  visit.begin();
+  if (const ApiErrc error = refusal(); error != ApiErrc::none) co_return error;
+  if (!is_visible(*group) && group->offsets.empty()) co_return ApiErrc::group_id_not_found;
   const ApiErrc wrong = group->classic.check_delete();
   if (wrong != ApiErrc::none) co_return wrong;
+  if (group->consumer && !group->consumer->members().empty()) co_return ApiErrc::non_empty_group;
+  if (const ApiErrc doubt = co_await clear_doubt(*group); doubt != ApiErrc::none) co_return doubt;
   std::vector<GroupRecord> records = tombstones(*group);
   group->classic.mark_dead();
-  co_return co_await delete_dead(std::move(group_id), std::move(records));
+  const ApiErrc outcome = co_await delete_dead(std::move(group_id), std::move(records));
+  if (outcome != ApiErrc::none && group->consumer) doubt(*group);
+  co_return outcome;
 }
 
 /// The group is Dead, so that nothing is written for it behind these; it lives again after.
@@ -236,6 +269,9 @@ bool PartitionCoordinator::is_expired(const Group& group, const std::string& top
     if (offset.expire_timestamp_ms >= 0) return now_ms >= offset.expire_timestamp_ms;
     return now_ms - base_ms >= parts_.settings.retention_ms;
   };
+  if (group.consumer) {
+    return !group.consumer->is_subscribed_to(topic) && aged(offset.commit_timestamp_ms);
+  }
   if (classic.protocol_type().empty()) return aged(offset.commit_timestamp_ms);
   if (classic.state() == ClassicState::empty) {
     const std::int64_t since_ms = classic.state_timestamp_ms();
@@ -277,14 +313,23 @@ Task<void> PartitionCoordinator::expire_offsets() {
     const std::size_t count = records.size();
     std::size_t kept = 0;
     for (const auto& [topic, partitions] : group->offsets.topics()) kept += partitions.size();
-    const bool last = kept == count && group->classic.state() == ClassicState::empty &&
-                      group->classic.pending_member_count() == 0 && group->writes_under_way == 0;
+    const bool last =
+        kept == count && group->classic.state() == ClassicState::empty &&
+        group->classic.pending_member_count() == 0 && group->writes_under_way == 0 &&
+        group->visitors == 0 &&
+        (!group->consumer || (group->consumer->members().empty() && !group->doubtful));
     if (count == 0 && !last) continue;
     ApiErrc outcome = ApiErrc::none;
     if (last) {
-      records.push_back(ClassicGroupRecord{id, std::nullopt});
+      records = tombstones(*group);
+      Group::Visit visit(*group);
+      const bool free = group->turn.try_take(1);
+      assert(free);
+      visit.begin();
       group->classic.mark_dead();
       outcome = co_await delete_dead(std::move(id), std::move(records));
+      group->doubtful = false;
+      if (outcome != ApiErrc::none && group->consumer) doubt(*group);
     } else {
       outcome = co_await write_in_pieces(std::move(records));
     }

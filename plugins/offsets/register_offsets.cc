@@ -1,5 +1,6 @@
 #include "plugins/offsets/register_offsets.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -11,6 +12,10 @@ namespace {
 
 ApiResult<std::unique_ptr<LogOffsetStore>> make(const Deps& deps, const ConfigView&) {
   const PluginHost& host = deps.host();
+  if (host.settings.get_list("group.consumer.assignors").empty()) {
+    return refuse(ApiErrc::invalid_config,
+                  "group.consumer.assignors is empty; name uniform, range or both");
+  }
   LogStore& store = deps.get<LogStore>();
   return std::make_unique<LogOffsetStore>(
       LogOffsetStoreParts{.shards = host.shards,
@@ -18,7 +23,8 @@ ApiResult<std::unique_ptr<LogOffsetStore>> make(const Deps& deps, const ConfigVi
                           .controller = deps.get<ClusterController>(),
                           .owner = [&store](const PartitionKey& key) { return store.owner(key); },
                           .self = host.settings.node_id(),
-                          .settings = offset_settings(host.settings)});
+                          .settings = offset_settings(host.settings),
+                          .fixed = host.settings});
 }
 
 }  // namespace
@@ -32,6 +38,16 @@ OffsetSettings offset_settings(const BrokerSettings& settings) {
   own.classic.session_timeout_max_ms = int32("group.max.session.timeout.ms");
   own.classic.initial_rebalance_delay_ms = int32("group.initial.rebalance.delay.ms");
   own.classic.members_max = int32("group.max.size");
+  own.consumer.assignors = settings.get_list("group.consumer.assignors");
+  own.consumer.members_max = int32("group.consumer.max.size");
+  own.consumer.regex_refresh_ms = int32("group.consumer.regex.refresh.interval.ms");
+  const std::vector<std::string> protocols =
+      settings.get_list("group.coordinator.rebalance.protocols");
+  own.consumer_protocol =
+      std::find(protocols.begin(), protocols.end(), "consumer") != protocols.end();
+  const std::string policy = settings.get_string("group.consumer.migration.policy");
+  own.consumer_upgrade = policy == "upgrade" || policy == "bidirectional";
+  own.consumer_downgrade = policy == "downgrade" || policy == "bidirectional";
   own.topic_partitions = int32("offsets.topic.num.partitions");
   own.topic_replication_factor =
       static_cast<std::int16_t>(settings.get_integer("offsets.topic.replication.factor"));

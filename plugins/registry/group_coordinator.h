@@ -40,6 +40,8 @@ using MemberBytes = std::vector<std::byte>;
 struct GroupProtocol {
   std::string name;
   MemberBytes metadata;
+
+  friend bool operator==(const GroupProtocol&, const GroupProtocol&) = default;
 };
 
 struct JoinGroupCall {
@@ -124,6 +126,65 @@ struct LeaveGroupAnswer {
   std::vector<Member> members;    // in the order of the call; empty with an error
 };
 
+// ConsumerGroupHeartbeat, ConsumerGroupDescribe ---------------------------------------------------
+
+struct TopicPartitions {
+  engine::Uuid topic_id;
+  std::vector<std::int32_t> partitions;
+
+  friend bool operator==(const TopicPartitions&, const TopicPartitions&) = default;
+};
+
+/// What is absent is as it was in the member's last call.
+struct ConsumerHeartbeatCall {
+  std::string group_id;
+  std::string member_id;                         // empty: new here, v0 only
+  std::int32_t member_epoch = 0;                 // 0 joins, -1 leaves, -2 leaves for a while
+  std::optional<std::string> group_instance_id;  // a static member
+  std::optional<std::string> rack_id;
+  std::int32_t rebalance_timeout_ms = -1;
+  std::optional<std::vector<std::string>> topics;
+  std::optional<std::string> regex;  // v1+; empty: none any longer
+  std::optional<std::string> assignor;
+  std::optional<std::vector<TopicPartitions>> owned;
+  std::string client_id;
+  std::string client_host;          // as it is to be shown: "/127.0.0.1"
+  bool member_id_required = false;  // v1+: the client makes its id
+};
+
+struct ConsumerHeartbeatAnswer {
+  ApiErrc error = ApiErrc::none;
+  std::string message;                   // with an error
+  std::optional<std::string> member_id;  // nothing on error
+  std::int32_t member_epoch = 0;
+  std::int32_t heartbeat_interval_ms = 0;
+  std::optional<std::vector<TopicPartitions>> assignment;  // nothing: as it was
+};
+
+struct DescribedConsumerGroup {
+  struct Member {
+    std::string member_id;
+    std::optional<std::string> group_instance_id;
+    std::optional<std::string> rack_id;
+    std::int32_t member_epoch = 0;
+    std::string client_id;
+    std::string client_host;
+    std::vector<std::string> topics;
+    std::string regex;  // empty: none
+    std::vector<TopicPartitions> assignment;
+    std::vector<TopicPartitions> target;
+    bool is_classic = false;  // speaks the classic protocol
+  };
+  ApiErrc error = ApiErrc::none;
+  std::string message;  // with an error
+  std::string group_id;
+  std::string state;  // "Empty", "Assigning", "Reconciling", "Stable"; "" with an error
+  std::int32_t epoch = 0;
+  std::int32_t assignment_epoch = 0;
+  std::string assignor;
+  std::vector<Member> members;
+};
+
 // OffsetCommit, OffsetFetch, OffsetDelete ---------------------------------------------------------
 
 struct CommitOffsetsCall {
@@ -143,7 +204,9 @@ struct CommitOffsetsCall {
   std::string member_id;
   std::optional<std::string> group_instance_id;
   std::int64_t retention_ms = -1;  // v2-4: time to keep these offsets; -1: the broker's setting
-  bool group_id_not_found_known = false;  // v9+: else an unknown group is illegal_generation
+  /// v9+: else an unknown group is illegal_generation, and members of the consumer protocol are
+  /// refused.
+  bool group_id_not_found_known = false;
   /// Existing topics and partitions only: the caller answers the others itself.
   std::vector<Topic> topics;
 };
@@ -233,8 +296,8 @@ struct ListGroupsCall {
 struct ListedGroup {
   std::string group_id;
   std::string protocol_type;
-  std::string state;  // as in DescribedGroup, v4+
-  std::string type;   // "classic", v5+
+  std::string state;  // as in DescribedGroup or DescribedConsumerGroup, v4+
+  std::string type;   // "classic" or "consumer", v5+
 };
 
 struct ListGroupsAnswer {
@@ -301,14 +364,30 @@ class GroupCoordinator : public Plugin {
   [[nodiscard]] virtual engine::Task<LeaveGroupAnswer> leave(engine::io::Shard& home,
                                                              LeaveGroupCall call) = 0;
 
+  /// A member of the consumer protocol: joins, reports what it owns, learns what it shall own,
+  /// leaves. Repeating a call whose answer was lost is harmless.
+  /// Errors: invalid_request, unsupported_version (the protocol is off), group_id_not_found (or of
+  /// another kind), unknown_member_id, fenced_member_epoch (give all up and join again),
+  /// unreleased_instance_id, fenced_instance_id, unsupported_assignor, invalid_regular_expression,
+  /// group_max_size_reached.
+  [[nodiscard]] virtual engine::Task<ConsumerHeartbeatAnswer> consumer_heartbeat(
+      engine::io::Shard& home, ConsumerHeartbeatCall call) = 0;
+
+  /// One answer for each id, in the order of the call. Errors: group_id_not_found, also for a
+  /// classic group.
+  [[nodiscard]] virtual engine::Task<std::vector<DescribedConsumerGroup>> describe_consumer_groups(
+      engine::io::Shard& home, std::vector<std::string> group_ids) = 0;
+
   /// Errors: group_id_not_found, illegal_generation, unknown_member_id, fenced_instance_id,
-  /// rebalance_in_progress; per partition offset_metadata_too_large. Repeating a call whose answer
-  /// was lost is harmless.
+  /// rebalance_in_progress; stale_member_epoch, unsupported_version (members of the consumer
+  /// protocol); per partition offset_metadata_too_large. Repeating a call whose answer was lost is
+  /// harmless.
   [[nodiscard]] virtual engine::Task<CommitOffsetsAnswer> commit_offsets(
       engine::io::Shard& home, CommitOffsetsCall call) = 0;
 
   /// One answer for each group, in the order of the call. An unknown group has no offsets, which
-  /// is no error. Errors per group: as above the class; per partition unstable_offset_commit.
+  /// is no error. Errors per group: as above the class; unknown_member_id, stale_member_epoch
+  /// (consumer protocol, with a member id); per partition unstable_offset_commit.
   [[nodiscard]] virtual engine::Task<std::vector<FetchedOffsets>> fetch_offsets(
       engine::io::Shard& home, FetchOffsetsCall call) = 0;
 

@@ -51,6 +51,14 @@ Task<Answered<ApiVersionsResponse>> handle_api_versions(RequestContext& context,
     added.min_version = api.advertised_min_version;
     added.max_version = api.max_stable_version;
   }
+  // What clients look for before they use the consumer protocol (source: KIP-848). Versions below 4
+  // cannot read a least version of 0.
+  constexpr std::string_view kGroupFeature = "group.version";
+  if (context.version() >= 4) {
+    response.supported_features.push_back({.name = std::string(kGroupFeature), .max_version = 1});
+  }
+  response.finalized_features.push_back(
+      {.name = std::string(kGroupFeature), .max_version_level = 1, .min_version_level = 1});
   response.finalized_features_epoch = 0;
   co_return std::move(response);
 }

@@ -2,6 +2,7 @@
 // administration: DescribeGroups, ListGroups, DeleteGroups.
 #include <utility>
 
+#include "plugins/kafka/handlers/group_parts.h"
 #include "plugins/kafka/handlers/handlers.h"
 #include "plugins/kafka/topic_lookup.h"
 
@@ -30,12 +31,8 @@ namespace {
 constexpr std::int8_t kGroupKey = 0;
 constexpr std::int8_t kTransactionKey = 1;
 constexpr std::int8_t kShareKey = 2;
-// describe, read, delete and their kin: what may be done to a group (AclOperation bits 3, 6, 8).
-constexpr std::int32_t kGroupOperations = 1 << 3 | 1 << 6 | 1 << 8;
 
 MemberBytes to_bytes(engine::Bytes bytes) { return {bytes.begin(), bytes.end()}; }
-
-std::string host_of(const ConnectionContext& connection) { return "/" + connection.peer_host; }
 
 Task<FindCoordinatorResponse::Coordinator> find_one(RequestContext& context, std::string_view key,
                                                     std::int8_t key_type) {

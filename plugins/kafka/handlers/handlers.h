@@ -8,6 +8,8 @@
 #include "plugins/kafka/messages/alter_configs.h"
 #include "plugins/kafka/messages/alter_partition_reassignments.h"
 #include "plugins/kafka/messages/api_versions.h"
+#include "plugins/kafka/messages/consumer_group_describe.h"
+#include "plugins/kafka/messages/consumer_group_heartbeat.h"
 #include "plugins/kafka/messages/create_partitions.h"
 #include "plugins/kafka/messages/create_topics.h"
 #include "plugins/kafka/messages/delete_groups.h"
@@ -79,6 +81,8 @@ KEELSON_KAFKA_HANDLER(handle_join_group, JoinGroup);
 KEELSON_KAFKA_HANDLER(handle_sync_group, SyncGroup);
 KEELSON_KAFKA_HANDLER(handle_heartbeat, Heartbeat);
 KEELSON_KAFKA_HANDLER(handle_leave_group, LeaveGroup);
+KEELSON_KAFKA_HANDLER(handle_consumer_group_heartbeat, ConsumerGroupHeartbeat);
+KEELSON_KAFKA_HANDLER(handle_consumer_group_describe, ConsumerGroupDescribe);
 KEELSON_KAFKA_HANDLER(handle_offset_commit, OffsetCommit);
 KEELSON_KAFKA_HANDLER(handle_offset_fetch, OffsetFetch);
 KEELSON_KAFKA_HANDLER(handle_offset_delete, OffsetDelete);

@@ -7,11 +7,11 @@ using namespace settings_tables;
 namespace {
 
 constexpr SettingDef kGroupSettings[] = {
-    {"consumer.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kNoEffect,
+    {"consumer.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kInForce,
      "Least time between two assignments of this group."},
-    {"consumer.heartbeat.interval.ms", kInt, "5000", 1, kMax, "", kClusterWide, kNoEffect,
+    {"consumer.heartbeat.interval.ms", kInt, "5000", 1, kMax, "", kClusterWide, kInForce,
      "Time between heartbeats of this group's members."},
-    {"consumer.session.timeout.ms", kInt, "45000", 1, kMax, "", kClusterWide, kNoEffect,
+    {"consumer.session.timeout.ms", kInt, "45000", 1, kMax, "", kClusterWide, kInForce,
      "Session time-out of this group's members."},
     {"share.assignment.interval.ms", kInt, "1000", 0, kMax, "", kClusterWide, kNoEffect,
      "Least time between two assignments of this group."},

@@ -72,7 +72,9 @@ class MemoryReplicator final : public Replicator {
       engine::log::stamp_batch(batch, engine::Offset{end}, engine::LeaderEpoch{0});
       answer.base_offset = end;
       end += header->record_count;
-      (fault != ApiErrc::none && delay_lost ? late : log).push_back(std::move(batch));
+      const bool delayed = fault != ApiErrc::none && delay_lost;
+      if (!delayed) show_late();
+      (delayed ? late : log).push_back(std::move(batch));
     }
     std::vector<ProduceAnswer> answers;
     answers.push_back(std::move(answer));
@@ -83,6 +85,9 @@ class MemoryReplicator final : public Replicator {
     if (read_fault != ApiErrc::none) co_return refuse(read_fault);
     FetchAnswer answer;
     answer.high_watermark = end;
+    if (!late.empty()) {
+      answer.high_watermark = engine::log::read_batch_header(late[0])->base_offset.value();
+    }
     for (const auto& batch : log) {
       const auto header = engine::log::read_batch_header(batch);
       if (header->last_offset() < offset) continue;
@@ -116,13 +121,19 @@ class MemoryReplicator final : public Replicator {
     co_return std::vector<PartitionSize>{};
   }
 
+  /// Lost appends come to be read; at the latest when one behind them is durable.
+  void show_late() {
+    for (auto& batch : late) log.push_back(std::move(batch));
+    late.clear();
+  }
+
   std::vector<std::vector<std::byte>> log;
-  std::vector<std::vector<std::byte>> late;
+  std::vector<std::vector<std::byte>> late;  // in the log, not to be read yet
   std::int64_t end = 0;
   int appends = 0;
   ApiErrc next_fault = ApiErrc::none;
   bool lose_answer = false;  // with a fault: the append happens all the same
-  bool delay_lost = false;
+  bool delay_lost = false;   // and cannot be read for a while
   ApiErrc read_fault = ApiErrc::none;
   engine::io::Event released;  // reset() holds appends back
 };
@@ -139,7 +150,8 @@ class CoordinatorHarness {
                                   .replicator = replicator,
                                   .key = {},
                                   .settings = settings,
-                                  .topic_id = [this](const std::string&) { return topic_id; }});
+                                  .view = [this] { return view(); },
+                                  .consumer_times = [this](const std::string&) { return times; }});
     coordinator->start();
     turn();
   }
@@ -203,6 +215,29 @@ class CoordinatorHarness {
     return groups;
   }
 
+  /// Topics `t`, of the id `topic_id`, and those of `more_topics`.
+  std::shared_ptr<const ClusterView> view() const {
+    auto made = std::make_shared<ClusterView>();
+    made->version = view_version;
+    const auto add = [&](std::string name, engine::Uuid id, std::size_t partitions) {
+      auto topic = std::make_shared<TopicView>();
+      topic->name = name;
+      topic->id = id;
+      topic->partitions.resize(partitions);
+      made->topics_by_id[id] = topic;
+      made->topics[std::move(name)] = std::move(topic);
+    };
+    add("t", topic_id, topic_partitions);
+    for (const auto& [name, partitions] : more_topics) {
+      add(name, engine::make_uuid(7, std::hash<std::string>{}(name)), partitions);
+    }
+    return made;
+  }
+
+  std::uint64_t view_version = 1;
+  std::size_t topic_partitions = 4;
+  std::map<std::string, std::size_t> more_topics;
+  ConsumerGroupTimes times;
   TestClock clock;
   TestRng rng;
   IdleBackend backend;

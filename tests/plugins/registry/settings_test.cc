@@ -288,12 +288,12 @@ TEST(EffectiveSetting, ABrokerShowsWhatWasSetUnderEachName) {
 // Nobody reads these: they may not claim to do anything.
 TEST(SettingTables, WhatNothingReadsHasNoEffect) {
   for (const char* const name :
-       {"group.consumer.session.timeout.ms", "group.streams.max.size", "request.timeout.ms",
+       {"group.share.session.timeout.ms", "group.streams.max.size", "request.timeout.ms",
         "transaction.state.log.num.partitions", "transactional.id.expiration.ms",
         "listener.security.protocol.map", "socket.send.buffer.bytes"}) {
     EXPECT_EQ(find_broker_setting(name)->effect, SettingEffect::accepted_without_effect) << name;
   }
-  EXPECT_EQ(find_group_setting("consumer.session.timeout.ms")->effect,
+  EXPECT_EQ(find_group_setting("share.session.timeout.ms")->effect,
             SettingEffect::accepted_without_effect);
   for (const char* const name :
        {"offsets.load.buffer.size", "log.flush.offset.checkpoint.interval.ms"}) {
