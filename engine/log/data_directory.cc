@@ -162,6 +162,7 @@ Task<Result<void>> Directory::look_around() {
   bool anything = false;
   for (const io::DirEntry& entry : *entries) {
     if (entry.name == kLockName || entry.name == "lost+found") continue;
+    if (entry.name == concat(kMarkName, ".tmp")) continue;  // claim() came no further
     anything = true;
     if (!entry.is_dir) continue;
     auto& names = parse_log_name(entry.name) ? scan_.log_names : scan_.unknown_names;
@@ -242,21 +243,22 @@ Task<Result<void>> Directory::leave() {
   co_return co_await io::unlink(shard_, path_of(kLockName));
 }
 
+/// Our mark first: a crash between the two must not leave what looks as if Kafka had made it.
 Task<Result<void>> Directory::claim(DirectoryIdentity identity) {
-  if (!scan_.identity) {
-    properties_.cluster_id = identity.cluster_id;
-    properties_.node_id = identity.node_id;
-    properties_.directory_id = identity.directory_id;
-    const Result<void> written =
-        co_await io::replace_file(shard_, path_of(kMetaName), encode_meta_properties(properties_));
-    if (!written) co_return written;
-    scan_.identity = std::move(identity);
+  if (!has_mark_) {
+    const Result<void> marked =
+        co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
+    if (!marked) co_return marked;
+    has_mark_ = true;
   }
-  if (has_mark_) co_return Result<void>{};
-  const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
-  if (marked) has_mark_ = true;
-  co_return marked;
+  if (scan_.identity) co_return Result<void>{};
+  properties_.cluster_id = identity.cluster_id;
+  properties_.node_id = identity.node_id;
+  properties_.directory_id = identity.directory_id;
+  const Result<void> written =
+      co_await io::replace_file(shard_, path_of(kMetaName), encode_meta_properties(properties_));
+  if (written) scan_.identity = std::move(identity);
+  co_return written;
 }
 
 /// First "serving", then the marker goes: a crash between the two counts as unclean.
@@ -387,10 +389,11 @@ Task<Result<void>> Directory::write_checkpoints(
 Task<Result<void>> Directory::finish(const std::map<std::string, Checkpoint>& by_log_name) {
   const Result<void> written = co_await write_checkpoints(by_log_name);
   if (!written) co_return written;
+  // The marker first: "stopped" without it would say that Kafka took it away.
   const Result<void> marked =
-      co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
+      co_await io::replace_file(shard_, path_of(kCleanStopName), std::string(kOurCleanStop));
   if (!marked) co_return marked;
-  co_return co_await io::replace_file(shard_, path_of(kCleanStopName), std::string(kOurCleanStop));
+  co_return co_await io::replace_file(shard_, path_of(kMarkName), std::string(kStoppedMark));
 }
 
 }  // namespace

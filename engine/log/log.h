@@ -201,7 +201,11 @@ class Log {
   virtual Offset first_dirty() const = 0;
   /// The same, for cleaner-offset-checkpoint; nothing where the log was never compacted.
   virtual std::optional<Offset> compacted_to() const = 0;
-  /// Drops everything from `offset` on. For a follower that diverged.
+  /// Drops everything from `offset` on, and the batch that it is in. For a follower that diverged.
+  /// Before it, no recovery point above where the log will end may be in the data directory's
+  /// checkpoint: after a crash what is below that counts as lost, and is reported. Errors:
+  /// offset_out_of_range below the start. Others are final: the log takes no more appends until
+  /// reopened, and may be cut or not.
   [[nodiscard]] virtual Task<Result<void>> truncate_suffix(Offset offset) = 0;
 
   /// Everything appended before the call is on stable storage at success.

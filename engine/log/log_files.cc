@@ -38,10 +38,18 @@ Task<Result<void>> LogImpl::begin_segment(SegmentPtr segment) {
     const Result<void> prepared = co_await prepare_first(segment);
     if (!prepared) co_return prepared;
   }
+  if (!reopened && !*reused) {  // a manifest that names a file which is not there tells of a loss
+    const Result<void> synced = co_await io::sync_dir(shard_, dir_);
+    if (!synced) co_return synced;
+  }
   if (segment->entries_uncut) {
     const FileLock lock = co_await FileLock::take(file_lock_);
     const Result<void> entries = co_await write_entries(segment, true);
     if (!entries) co_return entries;
+  }
+  if (manifest_clean_ && reopened) {
+    const Result<void> dropped = co_await drop_indexes(segment);
+    if (!dropped) co_return dropped;
   }
   // Retention may have named it already, but not as what it is now.
   if (manifest_clean_ || manifest_last_base_ < segment->base_offset || *reused) {
@@ -107,6 +115,7 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
   --sealing_;
   sealed_.notify();
   if (!sealed) {
+    seal_failure_ = sealed.error();
     warn(concat("could not finish the files of segment ", segment->base_offset.value(), ": ",
                 to_string(sealed.error().code), "; recovery will"));
   }
@@ -182,16 +191,16 @@ Manifest LogImpl::describe(bool clean) const {
     }
     if (describe_swap(segment, manifest)) continue;
     // One that has no file yet is not named where another stays: begin_segment() will.
-    const bool has_file =
-        segment->prepared_bytes > 0 || segment->written_bytes() > 0 || segment->is_empty_file;
+    const bool prepared = segment->prepared_bytes > 0 || segment->uncut_bytes > 0;
+    const bool has_file = prepared || segment->written_bytes() > 0 || segment->is_empty_file;
     if (!has_file && !clean && i > leaving_) break;
     // A rolled segment whose bytes are not all written is still the last one for recovery.
     const bool complete = segment->sealed && segment->synced_bytes == segment->size_bytes;
     if (!complete && !clean) {
       manifest.segments.push_back({.base_offset = base,
                                    .created_ms = segment->created_ms,
-                                   .prepared = segment->prepared_bytes > 0,
-                                   .recycled = segment->old_bytes > 0});
+                                   .prepared = prepared && !segment->emptied,
+                                   .recycled = segment->old_bytes > 0 || segment->uncut_recycled});
       break;
     }
     manifest.segments.push_back(describe_sealed(*segment));
@@ -223,7 +232,10 @@ Task<Result<void>> LogImpl::write_manifest(bool clean) {
   if (!written) co_return written;
   swap_in_manifest_ = swapping;
   manifest_clean_ = clean;
-  manifest_last_base_ = manifest.segments.back().base_offset;
+  // Not one that is dropped: after a cut the next segment may have its base again.
+  for (const ManifestSegment& segment : manifest.segments) {
+    if (!segment.dropped) manifest_last_base_ = segment.base_offset;
+  }
   co_return Result<void>{};
 }
 
@@ -257,12 +269,32 @@ Task<Result<void>> LogImpl::write_entries(SegmentPtr segment, bool synced) {
 Task<Result<void>> LogImpl::write_index_files(SegmentPtr segment) {
   assert(segment->index.has_value());
   const Result<void> offsets =
-      co_await write_derived(segment->path(".index"), segment->index->encode_offsets());
+      co_await write_index(segment->path(".index"), segment->index->encode_offsets());
   if (!offsets) co_return offsets;
-  co_return co_await write_derived(segment->path(".timeindex"), segment->index->encode_times());
+  co_return co_await write_index(segment->path(".timeindex"), segment->index->encode_times());
 }
 
-/// A file that can be made again from others: written in place and synced, without a rename.
+/// Those of a segment that took no appends for a while, and will now: recovery makes what is
+/// missing and does not look at what is there. For good with the next manifest.
+Task<Result<void>> LogImpl::drop_indexes(SegmentPtr segment) {
+  for (const std::string_view ending : {".index", ".timeindex"}) {
+    const Result<void> gone = co_await io::unlink(shard_, segment->path(ending));
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
+  }
+  co_return Result<void>{};
+}
+
+/// Whole or not at all, for nobody checks it. The name may be known to memory only: what is missing
+/// is made again.
+Task<Result<void>> LogImpl::write_index(std::string path, std::string content) {
+  const std::string temporary = path + ".tmp";
+  const Result<void> written = co_await write_derived(temporary, std::move(content));
+  if (!written) co_return written;
+  co_return co_await io::rename(shard_, temporary, std::move(path));
+}
+
+/// A file that can be made again from others, and tells by a checksum whether it is whole: written
+/// in place and synced, without a rename.
 Task<Result<void>> LogImpl::write_derived(std::string path, std::string content, bool synced) {
   Result<io::File> file = co_await io::File::open(
       shard_, std::move(path), io::OpenFlags{.write = true, .create = true, .truncate = true});
@@ -480,11 +512,33 @@ Task<Result<void>> LogImpl::remove() {
   co_return co_await io::remove_dir(shard_, doomed);
 }
 
+/// A crash may have left indexes of aborted transactions that nobody has looked at since: what a
+/// clean stop leaves is believed.
+Task<Result<void>> LogImpl::check_unproven() {
+  if (!opened_unclean_) co_return Result<void>{};
+  const std::vector<SegmentPtr> segments(segments_.begin(), segments_.end());
+  for (const SegmentPtr& segment : segments) {
+    if (segment->aborted.checked || !segment->damaged.empty()) continue;
+    const Result<void> checked = co_await check_aborted(segment);
+    if (!checked && checked.error().code != Errc::corrupt) co_return checked;
+  }
+  co_return Result<void>{};
+}
+
 /// Everything Kafka's tools and the next open() look at; the manifest last, as it says "clean".
 Task<Result<void>> LogImpl::close_files() {
+  // What a failed sync left of a segment's files nobody knows: recovery has to look at them.
+  if (seal_failure_) co_return std::unexpected(*seal_failure_);
+  const Result<void> checked = co_await check_unproven();
+  if (!checked) co_return checked;
   const FileLock lock = co_await FileLock::take(file_lock_);
   const SegmentPtr active = segments_.back();
   if (active->prepared_bytes > 0 || active->uncut_bytes > 0) {
+    if (active->size_bytes == 0) {  // about to be empty, and nothing is lost
+      active->emptied = true;
+      const Result<void> told = co_await write_manifest(false);
+      if (!told) co_return told;
+    }
     const Result<void> cut = co_await cut_prepared(active);
     if (!cut) co_return cut;
   }

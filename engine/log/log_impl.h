@@ -123,6 +123,8 @@ class LogImpl final : public Log, private CommitHost {
   Manifest describe(bool clean) const;
   Task<Result<void>> write_entries(SegmentPtr segment, bool synced);
   Task<Result<void>> write_index_files(SegmentPtr segment);
+  Task<Result<void>> write_index(std::string path, std::string content);
+  Task<Result<void>> drop_indexes(SegmentPtr segment);
   Task<Result<void>> write_derived(std::string path, std::string content, bool synced = true);
   Task<Result<void>> write_pending_files();
   Offset recovery_point() const override;
@@ -138,6 +140,7 @@ class LogImpl final : public Log, private CommitHost {
   void start_housekeeping();
   Task<void> housekeeping();
   void give_back_memory();
+  Task<Result<void>> check_unproven();
   Task<Result<void>> close_files();
 
   // log_compaction.cc, compaction_swap.cc
@@ -205,9 +208,15 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<std::optional<TimestampOffset>>> find_time_in(SegmentPtr segment,
                                                             std::int64_t timestamp_ms,
                                                             Offset below);
-  Task<Result<std::optional<TimestampOffset>>> find_max_batch_in(SegmentPtr segment,
-                                                                 std::int64_t above_ms,
-                                                                 Offset below);
+  struct LargestBatch {
+    SegmentPtr segment;  // null where there is none
+    Offset last_offset;
+    std::int64_t timestamp_ms = kNoTimestamp;
+  };
+  Task<Result<LargestBatch>> find_max_batch(Offset from, Offset below);
+  Task<Result<LargestBatch>> find_max_batch_in(SegmentPtr segment, std::int64_t above_ms,
+                                               Offset from, Offset below);
+  Task<Result<std::vector<std::byte>>> read_batch(SegmentPtr segment, Offset last_offset);
   Task<Result<std::optional<TimestampOffset>>> record_in_batch(SegmentPtr segment,
                                                                Offset last_offset,
                                                                std::int64_t timestamp_ms);
@@ -217,6 +226,7 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<void>> remove_files(std::vector<SegmentPtr> gone, bool diverged);
   Task<void> unlink_later(std::vector<SegmentPtr> gone, std::vector<std::string> paths,
                           std::int64_t delay_ms);
+  Task<Result<void>> cut_files(SegmentPtr longer, SegmentPtr shorter, std::vector<SegmentPtr> gone);
   Task<Result<SegmentPtr>> cut_copy(SegmentPtr segment, Offset offset);
   Task<Result<void>> cut_file(SegmentPtr segment);
 
@@ -262,10 +272,12 @@ class LogImpl final : public Log, private CommitHost {
   io::Event sealed_;              // notified when sealing_ went down
   io::Event closing_;             // set when close() waits for background work
   std::size_t sealing_ = 0;
+  std::optional<Error> seal_failure_;  // files of a sealed segment are not what they should be
   io::Event housekeeper_wake_;
   io::Event housekeeper_gone_;
   bool housekeeping_ = false;
   bool closed_ = false;
+  bool opened_unclean_ = false;
   bool files_dirty_ = false;  // what is on disk is not what close() leaves
   std::int64_t last_append_ns_ = 0;
   std::int64_t roll_jitter_ms_ = 0;

@@ -174,23 +174,35 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   last->writer.close();
   last->close_reader();
   last->forget_memory();
-  // Segments first, the file's end after: a crash between leaves a longer log, not a torn one.
+  const Result<void> done = co_await cut_files(last, *shorter, std::move(gone));
+  // What is on disk is not what is in memory: appends would go where it is not known to be safe.
+  if (!done) committer_.poison(done.error());
+  moved_.notify();
+  co_return done;
+}
+
+/// Segments first, the file's end after: a crash between leaves a longer log, not a torn one.
+Task<Result<void>> LogImpl::cut_files(SegmentPtr longer, SegmentPtr shorter,
+                                      std::vector<SegmentPtr> gone) {
   files_dirty_ = true;
+  const Result<void> dropped = co_await drop_indexes(shorter);
+  if (!dropped) co_return dropped;
   const Result<void> marked = co_await write_manifest(false);
   if (!marked) co_return marked;
   const Result<void> deleted = co_await remove_files(std::move(gone), true);
   if (!deleted) co_return deleted;
-  const Result<void> cut = co_await cut_file(*shorter);
+  const Result<void> cut = co_await cut_file(shorter);
   if (!cut) co_return cut;
+  if (epochs_dirty_) {  // a file with those that are gone hides the ones that come
+    const Result<void> epochs = co_await write_epochs();
+    if (!epochs) co_return epochs;
+  }
   Recovery recovery(*this, {});
   const Result<void> producers = co_await recovery.reload_producers();
+  if (!producers) co_return producers;
   transactions_.assign(producers_, end_);
-  if (last->aborted.count() > 0) {
-    const Result<void> aborted = co_await rebuild_aborted(*shorter);
-    if (!aborted) co_return aborted;
-  }
-  moved_.notify();
-  co_return producers;
+  if (longer->aborted.count() == 0) co_return Result<void>{};
+  co_return co_await rebuild_aborted(shorter);
 }
 
 /// What `segment` is once everything from `offset` on is gone. Its files are not touched.
@@ -219,7 +231,13 @@ Task<Result<LogImpl::SegmentPtr>> LogImpl::cut_copy(SegmentPtr segment, Offset o
   co_return std::move(shorter);
 }
 
+/// Entries first: those of bytes that are gone would tell of a loss.
 Task<Result<void>> LogImpl::cut_file(SegmentPtr segment) {
+  {
+    const FileLock lock = co_await FileLock::take(file_lock_);
+    const Result<void> entries = co_await write_entries(segment, true);
+    if (!entries) co_return entries;
+  }
   Result<io::File> file =
       co_await open_direct(context_, segment->path(".log"), io::OpenFlags{.write = true});
   if (!file) co_return std::unexpected(file.error());
@@ -235,8 +253,7 @@ Task<Result<void>> LogImpl::cut_file(SegmentPtr segment) {
   if (!read) co_return std::unexpected(read.error());
   if (*read < used) co_return fail(Errc::corrupt);
   segment->tail_crc = crc32c(Bytes(block.data(), used));
-  const FileLock lock = co_await FileLock::take(file_lock_);
-  co_return co_await write_entries(segment, true);  // cuts the entries, too
+  co_return Result<void>{};
 }
 
 }  // namespace keelson::engine::log

@@ -83,6 +83,14 @@ void ProducerStates::note_marker(const BatchHeader& header, std::int32_t coordin
   entry.coordinator_epoch = std::max(entry.coordinator_epoch, coordinator_epoch);
 }
 
+void ProducerStates::forget_decided(Offset first_dirty) {
+  for (auto& [id, entry] : entries_) {
+    if (entry.transaction_start && *entry.transaction_start < first_dirty) {
+      entry.transaction_start.reset();
+    }
+  }
+}
+
 void ProducerStates::expire(std::int64_t now_ms, std::int64_t expiration_ms) {
   std::erase_if(entries_, [&](const auto& item) {
     const ProducerEntry& entry = item.second;

@@ -54,6 +54,9 @@ class ProducerStates {
   /// Notes a transaction marker: type 0 abort or 1 commit ends the open transaction.
   void note_marker(const BatchHeader& header, std::int32_t coordinator_epoch);
 
+  /// As of the log's end: transactions that began below `first_dirty` were decided when the log was
+  /// compacted; their markers may be gone since.
+  void forget_decided(Offset first_dirty);
   void expire(std::int64_t now_ms, std::int64_t expiration_ms);
   void clear() { entries_.clear(); }
 

@@ -43,6 +43,8 @@ Task<Result<void>> Recovery::run() {
     const Result<void> replaced = co_await finish_replacement();
     if (!replaced) co_return replaced;
   }
+  const Result<void> held = co_await hold_names();
+  if (!held) co_return held;
   const Result<void> settled = co_await settle_swaps();
   if (!settled) co_return settled;
   const Result<void> tidied = co_await remove_leftovers();
@@ -66,7 +68,11 @@ Task<Result<void>> Recovery::run() {
   log_.end_ = log_.durable_ = log_.segments_.back()->next_offset;
 
   log_.first_dirty_ = manifest_ ? manifest_->first_dirty : hints_.first_dirty;
-  if (log_.first_dirty_) log_.first_dirty_ = log_.first_dirty();
+  // As it was, though the start may have passed it: transactions below it were decided, and those
+  // below the start need not have been. A checkpoint's may be the start.
+  const bool is_known =
+      log_.first_dirty_ <= log_.end_ && (manifest_.has_value() || log_.first_dirty_ > log_.start_);
+  if (log_.first_dirty_ && !is_known) log_.first_dirty_ = Offset{0};
 
   const Result<void> epochs = co_await load_epochs();
   if (!epochs) co_return epochs;
@@ -90,7 +96,8 @@ Task<Result<void>> Recovery::run() {
     const Result<void> written = co_await log_.write_manifest(false);
     if (!written) co_return written;
   }
-  log_.files_dirty_ = !trusted_ || changed_;
+  log_.opened_unclean_ = !trusted_;
+  log_.files_dirty_ = log_.files_dirty_ || !trusted_ || changed_;
   log_.committer_.follow(log_.segments_.back());
   log_.tell_cleaner();
   co_return Result<void>{};
@@ -196,6 +203,23 @@ Task<Result<void>> Recovery::check_identity() {
   if (id) co_return Result<void>{};
   log_.find("partition.metadata is missing or garbled; written again");
   co_return co_await log_.write_partition_metadata();
+}
+
+/// After a kill the manifest's name may be known to memory only. What is removed, put in place or
+/// told because of it must not outlive it: nobody is told of a start that is taken back.
+Task<Result<void>> Recovery::hold_names() {
+  if (!manifest_ || hints_.clean_stop) co_return Result<void>{};
+  const Offset first = manifest_->segments.front().base_offset;
+  bool depends =
+      manifest_->log_start_offset > first && hints_.log_start_offset != manifest_->log_start_offset;
+  for (const ManifestSegment& segment : manifest_->segments) {
+    depends = depends || segment.dropped || segment.swapping;
+  }
+  for (const auto& [name, size_bytes] : names_) {
+    depends = depends || name.ends_with(".deleted") || name.ends_with(".swap");
+  }
+  if (!depends) co_return Result<void>{};
+  co_return co_await io::sync_dir(shard_, log_.dir_);
 }
 
 /// Kafka's compaction writes *.cleaned, renames them to *.swap from the last to the first, takes

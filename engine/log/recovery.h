@@ -44,6 +44,7 @@ class Recovery {
   Task<Result<void>> make_new();
   Task<Result<void>> read_manifest();
   Task<Result<void>> check_identity();
+  Task<Result<void>> hold_names();
   Task<Result<void>> finish_replacement();
   Task<Result<void>> remove_leftovers();
   Task<Result<void>> settle_swaps();

@@ -141,6 +141,9 @@ Task<Result<void>> Recovery::load_producers() {
     }
     log_.find(concat(segment_stem(offset), kSnapshotEnding,
                      " is garbled; producers taken from an older one and the log"));
+    if (!content) continue;
+    const Result<void> gone = co_await io::unlink(shard_, snapshot_path(offset));
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
   }
   for (const SegmentPtr& segment : log_.segments_) {
     if (segment->next_offset <= from || segment->size_bytes == 0) continue;
@@ -153,12 +156,7 @@ Task<Result<void>> Recovery::load_producers() {
     }
     if (!replayed) co_return replayed;
   }
-  // Below, everything was decided when it was compacted; the marker may be gone since.
-  for (auto& [id, entry] : log_.producers_.entries()) {
-    const bool decided = log_.first_dirty_ && entry.transaction_start &&
-                         *entry.transaction_start < *log_.first_dirty_;
-    if (decided) entry.transaction_start.reset();
-  }
+  if (log_.first_dirty_) log_.producers_.forget_decided(*log_.first_dirty_);
   co_return Result<void>{};
 }
 

@@ -140,7 +140,8 @@ Task<Result<void>> Recovery::take_end(SegmentPtr segment, io::File& file, Segmen
     if (!spare) co_return std::unexpected(spare.error());
     segment->uncut_recycled = *spare;
   }
-  if (can_wait) {
+  // Never to nothing: an empty file would tell that records are gone (ManifestSegment::prepared).
+  if (can_wait || (manifest_ && segment->size_bytes == 0)) {
     segment->entries_uncut = true;
   } else {
     changed_ = true;

@@ -93,6 +93,7 @@ struct Segment {
   std::int64_t created_ms = 0;
   bool sealed = false;         // takes no more appends
   bool is_empty_file = false;  // compaction left nothing of it but its place
+  bool emptied = false;        // its prepared space is being cut off, and no record is before it
   bool deleted = false;        // its files are renamed; readers under way may finish
   std::vector<DamagedRange> damaged;
 

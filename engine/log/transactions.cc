@@ -37,7 +37,8 @@ std::optional<TransactionIndexEntry> Transactions::note(const BatchHeader& heade
   const ProducerId id = header.producer_id;
   const auto open = open_.find(id);
   if (!header.is_control()) {
-    if (open == open_.end()) {
+    // One that compaction emptied is of a transaction that was decided; its marker may be gone.
+    if (open == open_.end() && header.record_count > 0) {
       open_.emplace(id, header.base_offset);
       starts_.emplace(header.base_offset, id);
     }
@@ -89,12 +90,18 @@ bool is_index_of(std::span<const TransactionIndexEntry> file,
       if (!may_be_extra(*told++)) return false;
     }
     if (told == file.end() || told->last_offset != entry.last_offset) return false;
-    if (told->producer_id != entry.producer_id || told->first_offset > entry.first_offset) {
+    if (told->producer_id != entry.producer_id) return false;
+    // Found to begin before the log does: of a transaction whose marker compaction took away.
+    const auto may_be_too_low = [&](Offset found) { return compacted && found < first_there; };
+    if (told->first_offset > entry.first_offset && !may_be_too_low(entry.first_offset)) {
       return false;
     }
     if (told->first_offset < entry.first_offset && !may_be_extra(*told)) return false;
     // A lower one only makes readers look further.
-    if (told->last_stable_offset > entry.last_stable_offset) return false;
+    if (told->last_stable_offset > entry.last_stable_offset &&
+        !may_be_too_low(entry.last_stable_offset)) {
+      return false;
+    }
     ++told;
   }
   return std::all_of(told, file.end(), may_be_extra);

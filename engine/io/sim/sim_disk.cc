@@ -385,16 +385,18 @@ void SimDisk::commit(const EntryChange& change) {
   }
 }
 
-/// Commits the selected changes and, for each, all earlier ones of the directories it touches: the
-/// order within a directory is kept, and a rename is whole.
+/// Commits the selected changes and, for each, the earlier ones of the names it touches: their
+/// order is kept, and a rename is whole.
 void SimDisk::commit_selected(std::vector<bool> selected) {
-  std::set<InodeId> forced;
+  std::set<std::pair<InodeId, std::string>> forced;
   for (std::size_t i = entry_changes_.size(); i-- > 0;) {
     const EntryChange& change = entry_changes_[i];
-    if (forced.contains(change.from_dir) || forced.contains(change.to_dir)) selected[i] = true;
+    const std::pair from(change.from_dir, change.from_name);
+    const std::pair to(change.to_dir, change.to_name);
+    if (forced.contains(from) || forced.contains(to)) selected[i] = true;
     if (!selected[i]) continue;
-    if (change.from_dir != 0) forced.insert(change.from_dir);
-    if (change.to_dir != 0) forced.insert(change.to_dir);
+    if (change.from_dir != 0) forced.insert(from);
+    if (change.to_dir != 0) forced.insert(to);
   }
   std::vector<EntryChange> left;
   for (std::size_t i = 0; i < entry_changes_.size(); ++i) {
@@ -428,32 +430,46 @@ void SimDisk::process_gone() {
   for (auto& [id, inode] : inodes_) {
     if (inode.open_count > 0 && inode.links == 0) used_pages_ -= inode.file.used_pages();
     inode.open_count = 0;
+    inode.file.forget_writers();
   }
   free_unreferenced();
 }
 
 void SimDisk::power_cut(SimRng& rng) {
-  // Each directory keeps a prefix of its changes: all, none, or by seed.
-  std::map<InodeId, std::size_t> left_of;
-  for (const EntryChange& change : entry_changes_) {
-    if (change.from_dir != 0) ++left_of[change.from_dir];
-    if (change.to_dir != 0 && change.to_dir != change.from_dir) ++left_of[change.to_dir];
-  }
-  for (auto& [dir, left] : left_of) {
-    const std::uint64_t mode = rng.below(3);
-    left = mode == 0 ? 0 : mode == 1 ? left : rng.below(left + 1);
-  }
-  std::vector<bool> selected(entry_changes_.size());
-  for (std::size_t i = 0; i < selected.size(); ++i) {
-    const EntryChange& change = entry_changes_[i];
-    for (const InodeId dir : {change.from_dir, change.to_dir}) {
-      if (dir == 0 || (dir == change.to_dir && dir == change.from_dir && selected[i])) continue;
-      std::size_t& left = left_of[dir];
-      if (left == 0) continue;
-      --left;
-      selected[i] = true;
+  enum class Mode : std::uint8_t { nothing, all, beginning, any };
+  Mode mode{};
+  std::size_t kept = 0;
+  power_cut([&](const Unsynced& asked) {
+    if (asked.index == 0) {
+      mode = static_cast<Mode>(rng.below(4));
+      kept = rng.below(asked.count + 1);
     }
+    switch (mode) {
+      case Mode::nothing: return false;
+      case Mode::all: return true;
+      case Mode::beginning: return asked.index < kept;
+      case Mode::any: return rng.coin();
+    }
+    std::unreachable();
+  });
+}
+
+std::size_t SimDisk::unsynced() const {
+  std::size_t count = entry_changes_.size();
+  for (const auto& [id, inode] : inodes_) count += inode.file.unsynced();
+  return count;
+}
+
+void SimDisk::power_cut(const Keeps& keeps) {
+  std::vector<bool> selected(entry_changes_.size());
+  std::size_t number = 0;
+  for (; number < selected.size(); ++number) {
+    selected[number] = keeps({.kind = Unsynced::Kind::entry,
+                              .index = number,
+                              .count = selected.size(),
+                              .number = number});
   }
+  for (auto& [id, inode] : inodes_) inode.file.power_cut(keeps, id, number);
   commit_selected(std::move(selected));
   entry_changes_.clear();
   unlinked_.clear();
@@ -475,7 +491,6 @@ void SimDisk::power_cut(SimRng& rng) {
     }
   }
   std::erase_if(inodes_, [&](const auto& item) { return !reachable.contains(item.first); });
-  for (auto& [id, inode] : inodes_) inode.file.power_cut(rng);
   recount_space();
 }
 

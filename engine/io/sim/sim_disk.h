@@ -3,8 +3,10 @@
 // What is durable, as on ext4 and XFS but no kinder than POSIX:
 //   bytes and size of a file   by a sync of that file, or by a durable write for its own range
 //   an entry of a directory    by sync_dir of that directory, whether the file was synced or not
-// After a power cut each directory shows a prefix of its un-synced changes. A rename is one change,
-// also between two directories: the old name or the new, never both, never none.
+// A power cut keeps or loses each un-synced change of a directory by itself; only changes of one
+// name keep their order. ext4 and XFS keep all in the order of their journal, btrfs and POSIX do
+// not promise it, and a log that needs no order needs no particular file system. A rename is one
+// change, also between two directories: the old name or the new, never both, never none.
 // Copies share their pages, so that a snapshot is cheap.
 #pragma once
 
@@ -104,8 +106,14 @@ class SimDisk {
   // What happens to a machine.
   /// Every process is gone: nothing is open any more. The cache stays.
   void process_gone();
-  /// Everything un-synced is kept or lost by seed.
+  /// Everything un-synced is kept or lost by seed: all, nothing, a beginning, or here and there.
   void power_cut(SimRng& rng);
+  /// The same as `keeps` says, which is asked once for each that is not synced, in order: changes
+  /// of directories as they were made, then file by file the sizes and the sectors. What a kept
+  /// change of a name rests on is kept, too.
+  void power_cut(const Keeps& keeps);
+  /// How many times `keeps` would be asked.
+  std::size_t unsynced() const;
 
   // For tests, on files at rest (MUT). Nothing here is a fault of its own or recorded. False or
   // nothing where the file is missing.
@@ -120,6 +128,8 @@ class SimDisk {
   bool erase(const std::string& path);
   /// Paths of all files, sorted, "/a/b".
   std::vector<std::string> files() const;
+  /// Of names and bytes of all files, as processes see them: equal disks have equal ones.
+  std::uint64_t content_hash() const;
   /// All current entries and bytes are on the medium.
   void sync_everything();
   /// The page cache drops what it can: after a failed sync readers see the medium.
@@ -205,8 +215,13 @@ class CrashImages {
   std::size_t size() const { return changes_.size(); }
   /// One more change; false at the end.
   bool advance();
+  /// The change that comes next; not at the end.
+  const DiskChange& next() const { return changes_[position_]; }
   /// A power cut here; each seed loses another part of what is not synced.
   SimDisk image(std::uint64_t seed) const;
+  /// A power cut here that keeps what `keeps` says; see SimDisk::power_cut().
+  SimDisk image(const Keeps& keeps) const;
+  std::size_t unsynced() const { return disk_.unsynced(); }
   /// A kill -9 here: nothing is lost, nothing is open.
   SimDisk killed() const;
 

@@ -115,6 +115,15 @@ std::vector<std::string> SimDisk::files() const {
   return found;
 }
 
+std::uint64_t SimDisk::content_hash() const {
+  TraceHash hash;
+  for (const std::string& path : files()) {
+    for (const char letter : path) hash.add(static_cast<std::uint8_t>(letter));
+    find_file(path)->file.add_content(hash);
+  }
+  return hash.value();
+}
+
 void SimDisk::sync_everything() {
   SimRng rng(1);
   commit_selected(std::vector<bool>(entry_changes_.size(), true));
@@ -186,6 +195,12 @@ SimDisk CrashImages::image(std::uint64_t seed) const {
   SimDisk disk(disk_);
   SimRng rng(seed ^ (position_ * 0x9e3779b97f4a7c15));
   disk.power_cut(rng);
+  return disk;
+}
+
+SimDisk CrashImages::image(const Keeps& keeps) const {
+  SimDisk disk(disk_);
+  disk.power_cut(keeps);
   return disk;
 }
 

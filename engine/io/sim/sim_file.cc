@@ -1,6 +1,7 @@
 #include "engine/io/sim/sim_file.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace keelson::engine::io {
@@ -289,26 +290,47 @@ void SimFile::fail_sync_range(std::uint64_t position_bytes, std::uint64_t bytes,
   forget_clean_tail();
 }
 
-void SimFile::power_cut(SimRng& rng) {
-  // The size: a prefix of its changes is on the medium. All and none are the likely cases.
-  const std::size_t changes = size_changes_.size();
-  const std::uint64_t mode = rng.below(3);
-  const std::size_t kept = mode == 0 ? 0 : mode == 1 ? changes : rng.below(changes + 1);
+std::size_t SimFile::dirty_sectors() const {
+  std::size_t count = 0;
+  for (const Page& page : pages_) {
+    if (page.cache != nullptr) count += static_cast<std::size_t>(std::popcount(page.cache->dirty));
+  }
+  return count;
+}
+
+void SimFile::power_cut(const Keeps& keeps, std::uint64_t inode, std::size_t& number) {
+  Unsynced asked{.kind = Unsynced::Kind::size, .inode = inode, .count = size_changes_.size()};
+  std::size_t kept = 0;
+  for (; asked.index < asked.count; ++asked.index) {
+    asked.number = number++;
+    if (keeps(asked)) kept = asked.index + 1;
+  }
+  asked = {.kind = Unsynced::Kind::sector, .inode = inode, .count = dirty_sectors()};
+  std::vector<std::uint8_t> chosen(pages_.size());  // before the pages that were cut off come back
+  for (std::size_t i = 0; i < pages_.size(); ++i) {
+    if (pages_[i].cache == nullptr) continue;
+    for (std::uint64_t sector = 0; sector < kSectorsPerPage; ++sector) {
+      const auto bit = static_cast<std::uint8_t>(1u << sector);
+      if ((pages_[i].cache->dirty & bit) == 0) continue;
+      asked.number = number++;
+      if (keeps(asked)) chosen[i] |= bit;
+      ++asked.index;
+    }
+  }
   while (size_changes_.size() > kept) {
     SizeChange& change = size_changes_.back();
     size_bytes_ = change.old_bytes;
-    for (auto& [number, page] : change.dropped) page_at(number) = std::move(page);
+    for (auto& [page_number, page] : change.dropped) {
+      if (page_number < chosen.size()) chosen[page_number] = 0;
+      page_at(page_number) = std::move(page);
+    }
     size_changes_.pop_back();
   }
   size_changes_.clear();
-
-  const std::uint64_t sectors_mode = rng.below(4);
-  for (Page& page : pages_) {
+  for (std::size_t i = 0; i < pages_.size(); ++i) {
+    Page& page = pages_[i];
     if (page.cache == nullptr) continue;
-    const std::uint8_t chosen = sectors_mode == 0   ? 0
-                                : sectors_mode == 1 ? 0xff
-                                                    : static_cast<std::uint8_t>(rng.next());
-    flush_sectors(page, page.cache->dirty & chosen);
+    if (i < chosen.size()) flush_sectors(page, page.cache->dirty & chosen[i]);
     page.cache.reset();
   }
   dirty_pages_.clear();
@@ -319,6 +341,27 @@ void SimFile::power_cut(SimRng& rng) {
     std::memset(&own_medium(pages_.back()).bytes[tail], 0, kPageBytes - tail);
   }
   recount();
+}
+
+void SimFile::forget_writers() {
+  for (Page& page : pages_) {
+    if (page.cache != nullptr && page.cache->dirty != 0) own_cache(page).oldest_write = {};
+  }
+}
+
+void SimFile::add_content(TraceHash& hash) const {
+  hash.add(size_bytes_);
+  SimFile copy = *this;
+  SimRng rng(1);
+  std::array<std::uint64_t, kPageBytes / sizeof(std::uint64_t)> words;
+  for (std::size_t i = 0; i < pages_.size(); ++i) {
+    if (pages_[i].empty()) continue;
+    words = {};
+    copy.read(i * kPageBytes, std::as_writable_bytes(std::span(words)), /*direct=*/false, rng);
+    if (std::ranges::all_of(words, [](std::uint64_t word) { return word == 0; })) continue;
+    hash.add(i);
+    for (const std::uint64_t word : words) hash.add(word);
+  }
 }
 
 void SimFile::mutate(std::uint64_t position_bytes, Bytes bytes) {

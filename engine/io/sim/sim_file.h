@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -30,6 +31,21 @@ struct SyncCover {
 
   bool must_cover(std::uint64_t write_number) const;
 };
+
+/// Something that a power cut keeps or loses.
+struct Unsynced {
+  enum class Kind : std::uint8_t {
+    entry,   // a change of a directory
+    size,    // a change of a file's size; one that is kept keeps those before it
+    sector,  // written bytes of a file, in the order of positions
+  };
+  Kind kind{};
+  std::uint64_t inode = 0;  // the file; 0 for entries
+  std::size_t index = 0;    // among `count` of this kind and file
+  std::size_t count = 0;
+  std::size_t number = 0;  // among all of the disk
+};
+using Keeps = std::function<bool(const Unsynced&)>;
 
 /// Copies share their pages until one of them writes.
 class SimFile {
@@ -54,7 +70,15 @@ class SimFile {
   void fail_sync(SimRng& rng);
   /// The same for the range of a failed durable write.
   void fail_sync_range(std::uint64_t position_bytes, std::uint64_t bytes, SimRng& rng);
-  void power_cut(SimRng& rng);
+  /// Asks for what is not synced of this file, `inode`; the first has the number `number`, which is
+  /// moved on.
+  void power_cut(const Keeps& keeps, std::uint64_t inode, std::size_t& number);
+  /// How often that asks.
+  std::size_t unsynced() const { return size_changes_.size() + dirty_sectors(); }
+  /// Whoever wrote is gone: from now on every sync covers all that was written.
+  void forget_writers();
+  /// Adds the size and the bytes as they are read.
+  void add_content(TraceHash& hash) const;
 
   /// The bytes at rest: what a read sees, changed on the medium and in the cache, at once durable.
   void mutate(std::uint64_t position_bytes, Bytes bytes);
@@ -93,6 +117,7 @@ class SimFile {
   void write_page(std::uint64_t number, std::uint64_t offset, Bytes bytes,
                   std::uint64_t write_number, SimRng& rng);
   void change_size(std::uint64_t size_bytes);
+  std::size_t dirty_sectors() const;
   void forget_clean_tail();
   void recount();
 

@@ -226,7 +226,7 @@ class Bench {
     return std::move(*seen);
   }
   std::optional<BatchHeader> batch_at(Offset offset) {
-    for (const BatchHeader& header : see().batches) {
+    for (const auto& [header, bytes] : see().batches) {
       if (header.base_offset <= offset && offset <= header.last_offset()) return header;
     }
     return std::nullopt;

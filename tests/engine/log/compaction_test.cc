@@ -19,13 +19,13 @@ namespace {
 using test::check_log;
 using test::compact;
 using test::compacted;
-using test::CompactionModel;
 using test::kDir;
 using test::kNoBound;
 using test::kRetentionMs;
 using test::ModelRecord;
 using test::open_log;
 using test::Opened;
+using test::ReferenceLog;
 using test::Seen;
 using test::test_logger;
 using test::Writer;
@@ -40,7 +40,7 @@ struct Findings : VerifyObserver {
 
 /// Writes, compacts, looks, closes, opens; again and again. Returns compactions that changed
 /// things.
-Task<int> live(io::Shard& shard, CompactionModel& model, int rounds) {
+Task<int> live(io::Shard& shard, ReferenceLog& model, int rounds) {
   int changed = 0;
   for (int round = 0; round < rounds && !testing::Test::HasFatalFailure(); ++round) {
     Result<Opened> opened = co_await open_log(shard, compacted(), {.clean_stop = round > 0});
@@ -49,7 +49,7 @@ Task<int> live(io::Shard& shard, CompactionModel& model, int rounds) {
     Log& log = *opened->log;
     EXPECT_THAT(log.recovery().findings, testing::IsEmpty());
     EXPECT_EQ(log.log_end_offset().value(), model.end);
-    Writer writer(shard, log, model, 12);
+    Writer writer(shard, log, model, {.keys = 12});
     for (int i = 0; i < 3; ++i) {
       const bool appended = co_await writer.append_some(30);
       EXPECT_TRUE(appended);
@@ -87,7 +87,7 @@ TEST(Compaction, LeavesTheLastValueOfEveryKey) {
     io::SimWorld world(seed);
     world.set_logger(test_logger);
     io::SimNode& node = world.start_node("n");
-    CompactionModel model;
+    ReferenceLog model;
     changed += world.run_task(node.shard(), live(node.shard(), model, 4));
     if (testing::Test::HasFailure()) break;
   }
@@ -95,7 +95,7 @@ TEST(Compaction, LeavesTheLastValueOfEveryKey) {
 }
 
 /// What a crash at any point left: served, whole, and compacted on as if nothing had been.
-Task<void> check_crashed(io::Shard& shard, const CompactionModel& model, bool go_on) {
+Task<void> check_crashed(io::Shard& shard, const ReferenceLog& model, bool go_on) {
   Result<Opened> opened = co_await open_log(shard, compacted());
   EXPECT_TRUE(opened.has_value()) << (opened ? "" : to_string(opened.error().code));
   if (!opened) co_return;
@@ -103,7 +103,7 @@ Task<void> check_crashed(io::Shard& shard, const CompactionModel& model, bool go
   EXPECT_EQ(log.log_end_offset().value(), model.end);
   co_await check_log(shard, log, model);
   if (go_on) {
-    CompactionModel more = model;
+    ReferenceLog more = model;
     const Result<CompactionReport> report = co_await compact(shard, log, more);
     EXPECT_TRUE(report.has_value()) << (report ? "" : to_string(report.error().code));
     co_await check_log(shard, log, more);
@@ -127,7 +127,7 @@ Task<void> check_crashed(io::Shard& shard, const CompactionModel& model, bool go
   EXPECT_THAT(findings.texts, testing::IsEmpty());
 }
 
-Task<void> compact_and_close(io::Shard& shard, CompactionModel& model, int runs) {
+Task<void> compact_and_close(io::Shard& shard, ReferenceLog& model, int runs) {
   Result<Opened> opened = co_await open_log(shard, compacted());
   EXPECT_TRUE(opened.has_value());
   for (int run = 1; run <= runs; ++run) {
@@ -143,12 +143,12 @@ Task<void> compact_and_close(io::Shard& shard, CompactionModel& model, int runs)
 }
 
 /// In segments that are small, so that compaction makes one of several.
-Task<void> fill(io::Shard& shard, CompactionModel& model, int batches) {
+Task<void> fill(io::Shard& shard, ReferenceLog& model, int batches) {
   LogConfig config = compacted();
   config.segment_bytes = 1'300;
   Result<Opened> opened = co_await open_log(shard, config);
   EXPECT_TRUE(opened.has_value());
-  Writer writer(shard, *opened->log, model, 12);
+  Writer writer(shard, *opened->log, model, {.keys = 12});
   const bool appended = co_await writer.append_some(batches);
   EXPECT_TRUE(appended);
   const bool ended = co_await writer.end_transactions();
@@ -167,7 +167,7 @@ TEST(CompactionCrash, NoPointOfARunLosesOrBringsBackAValue) {
     io::SimWorld world(seed);
     world.set_logger(test_logger);
     io::SimNode& node = world.start_node("n");
-    CompactionModel model;
+    ReferenceLog model;
     world.run_task(node.shard(), fill(node.shard(), model, 90));
     const io::SimDisk before = node.disk();
     node.disk().start_recording();
@@ -201,7 +201,7 @@ TEST(CompactionFaults, EachFailingOperationIsSurvived) {
       io::SimWorld world(11);
       world.set_logger(test_logger);
       io::SimNode& node = world.start_node("n");
-      CompactionModel model;
+      ReferenceLog model;
       world.run_task(node.shard(), fill(node.shard(), model, 50));
       Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), compacted()));
       ASSERT_TRUE(opened.has_value());
@@ -215,7 +215,7 @@ TEST(CompactionFaults, EachFailingOperationIsSurvived) {
       if (!opened->log->failure()) {
         ++gone_on;
         world.run_task(node.shard(), check_log(node.shard(), *opened->log, model));
-        Writer writer(node.shard(), *opened->log, model, 12);
+        Writer writer(node.shard(), *opened->log, model, {.keys = 12});
         EXPECT_TRUE(world.run_task(node.shard(), writer.append_some(5)));
         EXPECT_TRUE(world.run_task(node.shard(), writer.end_transactions()));
       }
@@ -236,7 +236,7 @@ TEST(CompactionFaults, EachFailingOperationIsSurvived) {
 struct Beside {
   io::Shard& shard;
   Log& log;
-  CompactionModel& model;
+  ReferenceLog& model;
   bool stop = false;
   int live = 0;
   int reads = 0;
@@ -245,7 +245,7 @@ struct Beside {
   std::uint64_t random(std::uint64_t below) { return shard.rng().next() % below; }
 
   Task<void> append() {
-    Writer writer(shard, log, model, 20);
+    Writer writer(shard, log, model, {.keys = 20});
     while (!stop) {
       const bool appended = co_await writer.append_one();
       EXPECT_TRUE(appended);
@@ -344,7 +344,7 @@ TEST(CompactionBeside, ReadersAppendsAndRetentionGoOn) {
     io::SimNode& node = world.start_node("n");
     node.faults().short_read_ppm = 20'000;
     node.faults().short_write_ppm = 20'000;
-    CompactionModel model;
+    ReferenceLog model;
     LogConfig config = compacted();
     config.cleanup_delete = seed % 2 == 0;
     config.retention_bytes = 30'000;
@@ -355,7 +355,7 @@ TEST(CompactionBeside, ReadersAppendsAndRetentionGoOn) {
     world.run_task(node.shard(), beside.run(600));
     runs += beside.runs;
     reads += beside.reads;
-    Writer writer(node.shard(), *opened->log, model, 20);
+    Writer writer(node.shard(), *opened->log, model, {.keys = 20});
     EXPECT_TRUE(world.run_task(node.shard(), writer.end_transactions()));
     EXPECT_THAT(opened->log->recovery().findings, testing::IsEmpty());
     const bool whole = opened->log->log_start_offset() == Offset{0};
@@ -394,7 +394,7 @@ struct UnderWay {
   }
   io::SimWorld world;
   io::SimNode* node = nullptr;
-  CompactionModel model;
+  ReferenceLog model;
   Opened opened;
   std::optional<Result<CompactionReport>> report;
 };
@@ -406,7 +406,7 @@ TEST(CompactionBeside, ACutEndIsCutAndTheRestIsWhole) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     UnderWay run(seed);
     io::Shard& shard = run.node->shard();
-    CompactionModel& model = run.model;
+    ReferenceLog& model = run.model;
     const Offset high_watermark{model.end / 2};
     run.begin(high_watermark);
     const Offset cut = high_watermark + 1 + static_cast<std::int64_t>(run.world.rng().next() % 5);
@@ -455,6 +455,54 @@ TEST(CompactionBeside, ClosingAndRemovingEndARun) {
     }
     ASSERT_FALSE(testing::Test::HasFailure());
   }
+}
+
+std::vector<std::byte> open_transaction(std::int32_t sequence) {
+  BatchBuilder builder;
+  builder.producer(ProducerId{900}, ProducerEpoch{0}, sequence).transactional();
+  const std::string text = "undecided";
+  builder.add(1'000, test::as_bytes(text), test::as_bytes(text));
+  return builder.build();
+}
+
+/// A transaction that is open, in a compacted log that then begins behind its first record.
+Task<void> begin_behind_an_open_one(io::Shard& shard, ReferenceLog& model, LogConfig config) {
+  Result<Opened> opened = co_await open_log(shard, config);
+  EXPECT_TRUE(opened.has_value());
+  Log& log = *opened->log;
+  const Result<CompactionReport> report = co_await compact(shard, log, model);
+  EXPECT_TRUE(report.has_value() && report->first_dirty > Offset{0});
+  std::vector<std::byte> first = open_transaction(0);
+  const Result<AppendResult> begun = co_await log.append(first, LeaderEpoch{5});
+  EXPECT_TRUE(begun.has_value());
+  Writer writer(shard, log, model, {.producers = false});
+  const bool appended = co_await writer.append_some(20);
+  EXPECT_TRUE(appended);
+  const Result<void> moved = co_await log.advance_start(begun->last_offset + 5);
+  EXPECT_TRUE(moved.has_value());
+  std::vector<std::byte> second = open_transaction(1);
+  const Result<AppendResult> went_on = co_await log.append(second, LeaderEpoch{5});
+  EXPECT_TRUE(went_on.has_value());
+  const Result<void> closed = co_await log.close();
+  EXPECT_TRUE(closed.has_value());
+}
+
+// Compaction never saw it: that the log starts behind its beginning does not decide it.
+TEST(CompactionStart, AnOpenTransactionStaysOpenWhereTheLogStartsBehindItsBeginning) {
+  io::SimWorld world(4);
+  io::SimNode& node = world.start_node("n");
+  ReferenceLog model;
+  world.run_task(node.shard(), fill(node.shard(), model, 60));
+  LogConfig config = compacted();
+  config.cleanup_delete = true;
+  config.retention_ms = kUnlimited;
+  world.run_task(node.shard(), begin_behind_an_open_one(node.shard(), model, config));
+  Result<Opened> opened = world.run_task(node.shard(), open_log(node.shard(), config));
+  ASSERT_TRUE(opened.has_value());
+  Log& log = *opened->log;
+  EXPECT_EQ(log.last_stable_offset(log.durable_offset()), log.log_start_offset());
+  const Result<void> closed = world.run_task(node.shard(), log.close());
+  EXPECT_TRUE(closed.has_value());
 }
 
 }  // namespace

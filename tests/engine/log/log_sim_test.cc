@@ -482,6 +482,25 @@ TEST(LogDamage, DamageBelowTheFrontierIsWithheldAndNeverCut) {
   }
 }
 
+// The same where no entries are left that prove anything: the frontier alone says what was durable.
+TEST(LogDamage, DamageBelowTheFrontierIsKeptWithoutEntriesToo) {
+  Specimen specimen(false);
+  const std::string stem = "/" + kDir + "/00000000000000000000";
+  const std::int64_t end = specimen.history.acknowledged_end;
+  std::size_t position = 0;
+  for (const auto& [base, batch] : specimen.history.sent) {
+    SCOPED_TRACE(testing::Message() << "batch at offset " << base);
+    io::SimDisk damaged = specimen.disk;
+    ASSERT_TRUE(damaged.flip_bit(stem + ".log", position + 7, 3));
+    ASSERT_TRUE(damaged.erase(stem + ".integrity"));
+    position += batch.size();
+    const std::size_t bytes = damaged.content(stem + ".log")->size();
+    EXPECT_THAT(reopen(specimen, damaged, small_segments(), end),
+                testing::Contains(testing::HasSubstr("are damaged and withheld")));
+    EXPECT_GE(specimen.current->disk().content(stem + ".log")->size(), bytes);
+  }
+}
+
 // Unnamed and missing segments, and derived files: each is reported, and all that is there is
 // served.
 TEST(LogDamage, FilesMissingUnnamedOrGarbledAreReported) {

@@ -248,7 +248,9 @@ Task<void> serve_until_killed(io::Shard& shard, LogConfig config, std::int32_t f
   if (from % 60 == 0) limits.producer_draft_bytes = 300;
   LogContext context(shard, limits);
   const std::unique_ptr<Log> log = co_await open_sound(context, config);
-  EXPECT_LT(log->recovery().batches_replayed, 15u);  // the newest snapshot is taken
+  // The newest snapshot is taken. A power cut may lose its name, and that of the one it replaced.
+  const bool after_power_cut = from % 40 == 20;
+  EXPECT_LT(log->recovery().batches_replayed, after_power_cut ? 60u : 15u);
   if (from > 0) co_await expect_repeats(*log, from);
   co_await append_rounds(*log, from, from + 17);
   const Result<void> checkpointed = co_await log->checkpoint();
