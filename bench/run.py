@@ -6,6 +6,7 @@
     ./dev bench counters [--help]   system calls, copies and allocations of a request
     ./dev bench footprint [--help]  start-up, idle memory and CPU, many partitions and connections
     ./dev bench groups [--help]     offset commits of many groups, and their replay
+    ./dev bench rebalance [--help]  who waits while members of a group come and go
     ./dev bench storage [--help]    the engine beside fio, in one run
     ./dev bench [FILTER] [options of Google Benchmark]    the micro-benchmarks, one after the other
 
@@ -23,7 +24,8 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / "build" / "release" / 
 
 COMPARISONS = {"broker": "broker/broker.py", "compaction": "compaction/compaction.py",
                "counters": "counters/counters.py", "footprint": "broker/footprint.py",
-               "groups": "groups/groups.py", "storage": "storage/storage.py"}
+               "groups": "groups/groups.py", "rebalance": "groups/rebalance.py",
+               "storage": "storage/storage.py"}
 
 
 def main(arguments):
