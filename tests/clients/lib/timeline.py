@@ -104,7 +104,7 @@ class Change:
     what: str
     quiet_from: float
     at: float
-    end: float = 0.0  # all members have had their share for RECENT_S
+    end: float = 0.0  # RECENT_S after all members had their share
 
 
 @dataclasses.dataclass
@@ -170,6 +170,7 @@ class TimeLine:
         change.at = time.monotonic()
         action()
         self.settle()
+        time.sleep(RECENT_S)
         change.end = time.monotonic()
         self.changes.append(change)
         self.collect()
@@ -183,7 +184,7 @@ class TimeLine:
         self.crowds.pop().kill()
 
     def settle(self):
-        """Until each partition has had one owner for RECENT_S, and each member some partition."""
+        """Until, for RECENT_S, each partition has one owner and each member some partition."""
         wanted = {name for crowd in self.crowds for name in crowd.names} - {SLOW}
         admin.wait_until(lambda: self._shared(wanted), "each member has its share", SETTLE_S)
 
