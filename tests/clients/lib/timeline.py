@@ -2,11 +2,12 @@
 
 A steady writer, members in crowds (programs/crowd.py), and for each change what it did to the
 partitions that stayed with their member and to those that moved. The first member, SLOW, works long
-on what it receives: with the classic protocol all others wait for it. It is not judged. Times are seconds of the
-monotonic clock, which all processes of a machine share.
+on what it receives: with the classic protocol all others wait for it. It is not judged. Times are
+seconds of the monotonic clock, which all processes of a machine share.
 """
 
 import bisect
+import contextlib
 import dataclasses
 import json
 import random
@@ -138,18 +139,23 @@ class TimeLine:
 
     def __enter__(self):
         packages.python()  # from its registry, or the test is skipped
-        self.broker = Broker(settings(*self.times)).__enter__()
-        admin.create(self.broker.port, TOPIC, self.partitions)
-        self.writer = Writer(self.broker.port, self.partitions, self.seed)
-        self.writer.start()
+        with contextlib.ExitStack() as stack:
+            self.broker = stack.enter_context(Broker(settings(*self.times)))
+            admin.create(self.broker.port, TOPIC, self.partitions)
+            self.writer = Writer(self.broker.port, self.partitions, self.seed)
+            self.writer.start()
+            stack.callback(self._end)
+            self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *error):
+        return self.stack.__exit__(*error)
+
+    def _end(self):
         self.writer.stopping.set()
         self.writer.join(30)
         for crowd in self.all:
             crowd.end()
-        self.broker.__exit__(*error)
 
     def join(self, count, size):
         """`count` more members, `size` in a process; their names sort after those before."""
@@ -161,7 +167,7 @@ class TimeLine:
             self.all.append(crowd)
 
     def change(self, what, quiet_s, action):
-        """In a settled group, after `quiet_s` and as SLOW goes to work; waits for the group then."""
+        """In a settled group, after `quiet_s`, as SLOW goes to work; waits until it has settled."""
         change = Change(what, time.monotonic(), 0.0)
         time.sleep(quiet_s)
         self.collect()

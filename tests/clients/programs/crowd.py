@@ -3,8 +3,8 @@
 crowd.py ADDRESS GROUP TOPIC classic|consumer HEARTBEAT_MS SESSION_MS NAME[:WORK_S]...
 Says, one JSON object a line: {"t": ns, "m": name, "p": [partitions]} when records came, a partition
 for each, by the monotonic clock; {"t": ns, "m": name, "error": text}. The two times are a classic
-member's, who shares by range and gives up everything in each rebalance; the broker tells the others. A member
-works for WORK_S on what it has received before it comes for more.
+member's, who shares by range and gives up everything in each rebalance; for the others the broker
+decides. A member works for WORK_S on what it has received before it comes for more.
 """
 
 import json
