@@ -289,7 +289,7 @@ struct Beside {
       EXPECT_TRUE(aborted.has_value());
       const auto found = co_await log.find_time(
           shard.clock().wall_ms() - static_cast<std::int64_t>(random(5'000)), stable);
-      EXPECT_TRUE(found.has_value());
+      EXPECT_TRUE(found.has_value()) << to_string(found.error().code);
       co_await shard.sleep_for_ms(1);
     }
     --live;
