@@ -90,7 +90,7 @@ Task<Result<void>> CompactionOutput::flush() {
 Task<Result<void>> CompactionOutput::write_block(Bytes filled) {
   const Result<void> space = co_await look_for_space();
   if (!space) co_return space;
-  const Result<void> written = co_await log_.write_at(position_, filled, true);
+  const Result<void> written = co_await log_.write_at(position_, filled);
   if (!written) co_return written;
   position_ += filled.size();
   bytes_written_ += filled.size();

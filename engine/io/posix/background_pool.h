@@ -29,9 +29,9 @@ class BackgroundPool {
   const Clock& clock_;
   HelperPool idle_;
   HelperPool pressed_;
-  std::size_t under_way_ = 0;       // of idle_
+  std::size_t under_way_ = 0;          // of idle_
   std::int64_t waiting_since_ns_ = 0;  // for the oldest of those, or a later one
-  std::size_t turns_left_ = 0;      // of pressed_
+  std::size_t turns_left_ = 0;         // of pressed_
 };
 
 }  // namespace keelson::engine::io
