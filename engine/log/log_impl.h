@@ -213,6 +213,7 @@ class LogImpl final : public Log, private CommitHost {
     Offset last_offset;
     std::int64_t timestamp_ms = kNoTimestamp;
   };
+  Task<Result<std::optional<TimestampOffset>>> find_largest(Offset below);
   Task<Result<LargestBatch>> find_max_batch(Offset from, Offset below);
   Task<Result<LargestBatch>> find_max_batch_in(SegmentPtr segment, std::int64_t above_ms,
                                                Offset from, Offset below);

@@ -116,6 +116,7 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_time(std::int64_t tim
       if (!rebuilt) co_return std::unexpected(rebuilt.error());
       found = co_await find_time_in(segment, timestamp_ms, below);
     }
+    if (!found && segment->deleted) continue;  // dropped meanwhile: the log begins behind it
     if (!found) co_return std::unexpected(found.error());
     if (*found) co_return *found;
   }
@@ -163,6 +164,7 @@ Task<Result<LogImpl::LargestBatch>> LogImpl::find_max_batch(Offset from, Offset 
       if (!rebuilt) co_return std::unexpected(rebuilt.error());
       found = co_await find_max_batch_in(segment, best.timestamp_ms, from, below);
     }
+    if (!found && segment->deleted) continue;
     if (!found) co_return std::unexpected(found.error());
     if (found->segment) best = std::move(*found);
   }
@@ -174,6 +176,16 @@ Task<Result<std::optional<TimestampOffset>>> LogImpl::find_max_time(Offset below
   const io::Gate::Pass pass(gate_);
   if (!names_.try_share()) co_await names_.share();
   const NameLock::Share share(names_);
+  constexpr int kTriesMax = 16;
+  for (int tries = 1;; ++tries) {
+    Result<std::optional<TimestampOffset>> found = co_await find_largest(below);
+    // The segment that held it was dropped meanwhile: another has the largest now.
+    const bool dropped = !found && found.error().code == Errc::not_found;
+    if (!dropped || tries == kTriesMax) co_return found;
+  }
+}
+
+Task<Result<std::optional<TimestampOffset>>> LogImpl::find_largest(Offset below) {
   const Result<LargestBatch> best = co_await find_max_batch(start_, below);
   if (!best) co_return std::unexpected(best.error());
   if (!best->segment) co_return std::nullopt;

@@ -113,9 +113,7 @@ std::unique_ptr<PartitionCoordinator> LogOffsetStore::make_coordinator(std::uint
 
 ConsumerGroupTimes LogOffsetStore::consumer_times(const std::string& group_id) const {
   const std::shared_ptr<const ClusterView> view = parts_.controller.view();
-  const auto own = view->group_settings.find(group_id);
-  const SettingLayers layers = setting_layers(
-      *view, parts_.self, parts_.fixed, own == view->group_settings.end() ? nullptr : &own->second);
+  const SettingLayers layers = group_setting_layers(*view, parts_.self, parts_.fixed, group_id);
   const auto value = [&](std::string_view name) {
     return static_cast<std::int32_t>(effective_group_integer(name, layers));
   };

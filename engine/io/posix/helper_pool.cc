@@ -1,5 +1,6 @@
 #include "engine/io/posix/helper_pool.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -12,7 +13,13 @@
 namespace keelson::engine::io {
 namespace {
 
-constexpr int kGiveWayNice = 19;
+/// Of the calling thread. Refused: it only competes more.
+void take_rank(ThreadRank rank) {
+  constexpr int kLowNice = 5;  // a quarter of a processor beside one of normal rank
+  if (rank == ThreadRank::low) (void)::setpriority(PRIO_PROCESS, 0, kLowNice);
+  const sched_param none{};
+  if (rank == ThreadRank::idle) (void)::sched_setscheduler(0, SCHED_IDLE, &none);
+}
 
 template <class Op>
 void push_finished(std::atomic<Op*>& stack, Op& operation) {
@@ -23,8 +30,9 @@ void push_finished(std::atomic<Op*>& stack, Op& operation) {
 }
 
 template <class Op>
-void take_all(std::atomic<Op*>& stack, LinkedList<Op>& into) {
-  if (stack.load(std::memory_order_relaxed) == nullptr) return;
+std::size_t take_all(std::atomic<Op*>& stack, LinkedList<Op>& into) {
+  if (stack.load(std::memory_order_relaxed) == nullptr) return 0;
+  std::size_t count = 0;
   Op* newest = stack.exchange(nullptr, std::memory_order_acquire);
   Op* oldest = nullptr;
   while (newest != nullptr) {
@@ -37,7 +45,9 @@ void take_all(std::atomic<Op*>& stack, LinkedList<Op>& into) {
     Op* const following = oldest->next;
     into.push_back(*oldest);
     oldest = following;
+    ++count;
   }
+  return count;
 }
 
 }  // namespace
@@ -95,8 +105,7 @@ bool HelperPool::start_thread() {
 }
 
 void HelperPool::serve() {
-  // Of this thread alone, on Linux. Refused: it only competes more.
-  if (limits_.give_way) (void)::setpriority(PRIO_PROCESS, 0, kGiveWayNice);
+  take_rank(limits_.rank);
   std::unique_lock lock(mutex_);
   while (true) {
     if (Operation* operation = queued_.pop_front()) {
@@ -133,9 +142,9 @@ void HelperPool::run_one(std::unique_lock<std::mutex>& lock, FsOperation& operat
   lock.lock();
 }
 
-void HelperPool::take_finished(OperationList& operations, FsOperationList& fs_operations) {
+std::size_t HelperPool::take_finished(OperationList& operations, FsOperationList& fs_operations) {
   take_all(finished_, operations);
-  take_all(finished_fs_, fs_operations);
+  return take_all(finished_fs_, fs_operations);
 }
 
 }  // namespace keelson::engine::io

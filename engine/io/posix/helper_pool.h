@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -14,6 +15,13 @@
 
 namespace keelson::engine::io {
 
+/// How much of the processor a thread wants beside others.
+enum class ThreadRank : std::uint8_t {
+  normal,
+  low,   // stands back
+  idle,  // runs when nobody else wants to
+};
+
 /// Takes operations from the shard's thread, runs them on threads of its own, and keeps them until
 /// the shard takes them back. Threads start when first needed and stay. Metadata operations use
 /// at most `metadata_threads_max` of them, so that a slow fallocate or fsync of a directory does
@@ -23,7 +31,7 @@ class HelperPool {
   struct Limits {
     std::size_t threads_max = 4;
     std::size_t metadata_threads_max = 2;
-    bool give_way = false;  // threads run when nobody else wants the processor
+    ThreadRank rank = ThreadRank::normal;
   };
 
   /// `bell` is nudged when something is finished; it outlives the pool.
@@ -36,7 +44,8 @@ class HelperPool {
   void submit(FsOperation& operation);
 
   /// Moves what is finished, oldest first, to the ends of the lists.
-  void take_finished(OperationList& operations, FsOperationList& fs_operations);
+  /// Returns how many metadata operations that were.
+  std::size_t take_finished(OperationList& operations, FsOperationList& fs_operations);
   /// Whether take_finished() would find something. For the look between
   /// Doorbell::prepare_to_sleep() and the sleep.
   bool has_finished() const {

@@ -53,8 +53,7 @@ ThreadsBackend::ThreadsBackend(const Clock& clock, BackendInfo info, HelperPool:
       info_(std::move(info)),
       epoll_fd_(epoll_fd),
       pool_(bell_, info_.commit, limits),
-      background_(bell_, info_.commit,
-                  {.threads_max = 1, .metadata_threads_max = 1, .give_way = true}) {
+      background_(bell_, clock) {
   info_.name = "threads";
 }
 
@@ -85,7 +84,8 @@ void ThreadsBackend::submit(Operation& operation) {
 }
 
 void ThreadsBackend::submit(FsOperation& operation) {
-  (operation.code == FsCode::compute ? background_ : pool_).submit(operation);
+  if (operation.code == FsCode::compute) return background_.submit(operation);
+  pool_.submit(operation);
 }
 
 // For buffered files only: with O_DIRECT the call would wait for the disk in spite of RWF_NOWAIT.

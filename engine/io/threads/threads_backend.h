@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/io/backend.h"
+#include "engine/io/posix/background_pool.h"
 #include "engine/io/posix/doorbell.h"
 #include "engine/io/posix/helper_pool.h"
 #include "engine/io/posix/operation_list.h"
@@ -76,7 +77,7 @@ class ThreadsBackend final : public Backend {
   bool has_precise_wait_ = true;  // epoll_pwait2: Linux 5.11, and not filtered
   Doorbell bell_;
   HelperPool pool_;
-  HelperPool background_;
+  BackgroundPool background_;
   std::vector<Socket> sockets_;       // by descriptor
   std::vector<bool> buffered_files_;  // by descriptor: opened here, without O_DIRECT
   std::unordered_map<int, SocketAddress> connect_addresses_;

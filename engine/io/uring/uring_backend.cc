@@ -115,8 +115,7 @@ UringBackend::UringBackend(const Clock& clock, BackendInfo info)
     : clock_(clock),
       info_(std::move(info)),
       pool_(bell_, info_.commit, {.threads_max = 1, .metadata_threads_max = 1}),
-      background_(bell_, info_.commit,
-                  {.threads_max = 1, .metadata_threads_max = 1, .give_way = true}) {
+      background_(bell_, clock) {
   info_.name = "uring";
 }
 
@@ -164,7 +163,8 @@ void UringBackend::submit(Operation& operation) {
 }
 
 void UringBackend::submit(FsOperation& operation) {
-  (operation.code == FsCode::compute ? background_ : pool_).submit(operation);
+  if (operation.code == FsCode::compute) return background_.submit(operation);
+  pool_.submit(operation);
 }
 
 void UringBackend::prepare(Operation& operation) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/io/backend.h"
+#include "engine/io/posix/background_pool.h"
 #include "engine/io/posix/doorbell.h"
 #include "engine/io/posix/helper_pool.h"
 #include "engine/io/posix/operation_list.h"
@@ -89,7 +90,7 @@ class UringBackend final : public Backend {
   bool ring_exists_ = false;
   Doorbell bell_;
   HelperPool pool_;
-  HelperPool background_;
+  BackgroundPool background_;
   std::vector<Attachment> attachments_;  // by place in the submission queue
   std::unordered_map<int, SocketAddress> connect_addresses_;
   std::size_t under_way_ = 0;  // operations whose last completion has not been reaped

@@ -289,7 +289,7 @@ struct Beside {
       EXPECT_TRUE(aborted.has_value());
       const auto found = co_await log.find_time(
           shard.clock().wall_ms() - static_cast<std::int64_t>(random(5'000)), stable);
-      EXPECT_TRUE(found.has_value());
+      EXPECT_TRUE(found.has_value()) << to_string(found.error().code);
       co_await shard.sleep_for_ms(1);
     }
     --live;
@@ -398,6 +398,44 @@ struct UnderWay {
   Opened opened;
   std::optional<Result<CompactionReport>> report;
 };
+
+struct Times {
+  std::optional<Result<std::optional<TimestampOffset>>> first;
+  std::optional<Result<std::optional<TimestampOffset>>> largest;
+};
+
+Task<void> find_first(Log& log, Times& times) {
+  times.first = co_await log.find_time(0, log.durable_offset());
+}
+
+Task<void> find_largest(Log& log, Times& times) {
+  times.largest = co_await log.find_max_time(Offset{20});
+}
+
+// Who asks for times while the segments go that hold them is told of what is left.
+TEST(CompactionBeside, TimesAreFoundWhileSegmentsGo) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    UnderWay run(seed);
+    io::Shard& shard = run.node->shard();
+    Times times;
+    shard.spawn(find_first(*run.opened.log, times));
+    shard.spawn(find_largest(*run.opened.log, times));
+    run.world.run_for(static_cast<std::int64_t>(run.world.rng().next() % 1'500'000));
+    const Offset cut{run.model.end / 2};
+    const Result<void> moved = run.world.run_task(shard, run.opened.log->advance_start(cut));
+    ASSERT_TRUE(moved.has_value());
+    run.world.run_until([&] { return times.first && times.largest; },
+                        run.world.now_ns() + 60'000'000'000);
+    ASSERT_TRUE(times.first && times.largest);
+    EXPECT_TRUE(times.first->has_value());
+    EXPECT_TRUE(times.largest->has_value());
+    const Result<void> closed = run.world.run_task(shard, run.opened.log->close());
+    EXPECT_TRUE(closed.has_value());
+    run.opened.log.reset();
+    ASSERT_FALSE(testing::Test::HasFailure());
+  }
+}
 
 // A follower's end is cut above the high watermark, whatever compaction is at.
 TEST(CompactionBeside, ACutEndIsCutAndTheRestIsWhole) {
