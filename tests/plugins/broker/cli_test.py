@@ -352,6 +352,8 @@ class CliTest(unittest.TestCase):
         self.fails(2, "listeners", *base, "--listen", "nonsense")
         self.fails(2, "", *base, "--config", self.dir / "absent.toml")
         self.fails(2, "", "nonsense")
+        self.fails(2, "group.consumer.session.timeout.ms is 6000, and must be from", *base,
+                   "--listen", "127.0.0.1:0", "--set", "group.consumer.session.timeout.ms=6000")
         self.assertFalse(self.data.exists())
 
     def test_stop_at_any_moment_of_start_up_is_clean(self):
