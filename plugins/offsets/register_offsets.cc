@@ -10,32 +10,12 @@
 namespace keelson::offsets {
 namespace {
 
-/// The broker's own times are within the bounds that it sets for groups, as Kafka demands.
-ApiResult<void> check_bounds(const BrokerSettings& settings) {
-  for (const std::string_view rest :
-       {"session.timeout.ms", "heartbeat.interval.ms", "assignment.interval.ms"}) {
-    const std::string name = engine::concat("group.consumer.", rest);
-    const std::int64_t value = settings.get_integer(name);
-    const std::string least = engine::concat("group.consumer.min.", rest);
-    const std::string most = engine::concat("group.consumer.max.", rest);
-    if (value < settings.get_integer(least) || value > settings.get_integer(most)) {
-      return refuse(ApiErrc::invalid_config,
-                    engine::concat(name, " is ", value, ", and must be from ", least, " (",
-                                   settings.get_integer(least), ") to ", most, " (",
-                                   settings.get_integer(most), "): change one of them"));
-    }
-  }
-  return {};
-}
-
 ApiResult<std::unique_ptr<LogOffsetStore>> make(const Deps& deps, const ConfigView&) {
   const PluginHost& host = deps.host();
   if (host.settings.get_list("group.consumer.assignors").empty()) {
     return refuse(ApiErrc::invalid_config,
                   "group.consumer.assignors is empty; name uniform, range or both");
   }
-  const ApiResult<void> bounded = check_bounds(host.settings);
-  if (!bounded) return std::unexpected(bounded.error());
   LogStore& store = deps.get<LogStore>();
   return std::make_unique<LogOffsetStore>(
       LogOffsetStoreParts{.shards = host.shards,

@@ -8,6 +8,28 @@
 
 namespace keelson {
 
+namespace {
+
+/// The broker's own times are within the bounds that it sets for groups, as Kafka demands.
+ApiResult<void> check_group_times(const BrokerSettings& settings) {
+  for (const std::string_view rest :
+       {"session.timeout.ms", "heartbeat.interval.ms", "assignment.interval.ms"}) {
+    const std::string name = engine::concat("group.consumer.", rest);
+    const std::string least = engine::concat("group.consumer.min.", rest);
+    const std::string most = engine::concat("group.consumer.max.", rest);
+    const std::int64_t value = settings.get_integer(name);
+    if (value < settings.get_integer(least) || value > settings.get_integer(most)) {
+      return refuse(ApiErrc::invalid_config,
+                    engine::concat(name, " is ", value, ", and must be from ", least, " (",
+                                   settings.get_integer(least), ") to ", most, " (",
+                                   settings.get_integer(most), "): change one of them"));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 ApiResult<BrokerSettings> BrokerSettings::make(Settings fixed) {
   for (const auto& [name, value] : fixed) {
     const SettingDef* definition = find_broker_setting(name);
@@ -22,6 +44,9 @@ ApiResult<BrokerSettings> BrokerSettings::make(Settings fixed) {
   }
   BrokerSettings settings;
   settings.fixed_ = std::move(fixed);
+  if (ApiResult<void> valid = check_group_times(settings); !valid) {
+    return std::unexpected(std::move(valid.error()));
+  }
   return settings;
 }
 
