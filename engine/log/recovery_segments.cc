@@ -292,6 +292,7 @@ Task<Result<void>> Recovery::adopt() {
     if (!indexes) co_return indexes;
     segment->index.reset();
     segment->sealed = true;
+    segment->is_empty_file = segment->size_bytes == 0;
   }
   co_return Result<void>{};
 }

@@ -73,11 +73,37 @@ class AdoptedLog : public testing::Test {
     co_return all;
   }
 
+  /// Opens the log, and copies its directory while it is open: what a kill leaves.
+  static Task<void> open_and_copy(io::Shard& shard, std::string dir, std::string to) {
+    LogContext context(shard, {.disk_reserve_bytes = 0});
+    Result<std::unique_ptr<Log>> log = co_await Log::open(
+        context, dir, test::kIdentity, LogConfig{.cleanup_compact = true}, {.other_writer = true});
+    EXPECT_TRUE(log);
+    fs::copy(dir, to, fs::copy_options::recursive);
+    const Result<void> closed = co_await (*log)->close();
+    EXPECT_TRUE(closed);
+  }
+
   test::TempDir root;
   const std::string stem = "00000000000000000000";
   const std::string dir = root / "orders-3";
   const std::string log_file = dir + "/" + stem + ".log";
 };
+
+// Compaction leaves empty files where nothing is left. The first manifest names all that is there.
+TEST_F(AdoptedLog, EmptySegmentsAreNamedLikeOthers) {
+  make_log(dir, 30, LogConfig{.segment_bytes = 400});
+  const std::vector<fs::path> segments = files_ending(dir, ".log");
+  ASSERT_GT(segments.size(), 4u);
+  for (const std::size_t i : {0u, 1u}) fs::resize_file(segments[i], 0);
+  const std::string killed = root / "killed-3";
+  test::run_on_runtime([&](io::Shard& shard) { return open_and_copy(shard, dir, killed); });
+  for (const std::string& where : {killed, dir}) {
+    EXPECT_EQ(end_of(where), 30);
+    EXPECT_TRUE(files_ending(where, ".set-aside").empty());
+    EXPECT_EQ(files_ending(where, ".log").size(), segments.size());
+  }
+}
 
 // The segments it replaces were taken away already: it is the only copy.
 TEST_F(AdoptedLog, SwapTakesThePlaceOfWhatIsGone) {
