@@ -28,6 +28,7 @@ PARTITIONS = int(os.environ.get("KEELSON_IMAGES", "24"))
 KILLS = int(os.environ.get("KEELSON_KILLS", "3"))
 EARLIEST, LATEST = -2, -1
 MIB = 1 << 20
+WAIT_S = 15
 
 
 def offset(broker, topic, partition, which):
@@ -113,7 +114,10 @@ class AdoptRecycled(AdoptCase):
                 writer.start()
                 try:
                     until = time.monotonic() + 3 + kill % 3
-                    while time.monotonic() < until:
+                    limit = until + WAIT_S  # a busy machine comes to it later
+                    while time.monotonic() < until or (
+                            time.monotonic() < limit
+                            and not last_is_recycled(self.data / "twice-0")):
                         acknowledged = max(acknowledged, offset(keelson, "twice", 0, LATEST))
                         time.sleep(0.01)
                     keelson.kill()
