@@ -113,7 +113,8 @@ async function main() {
   }
 }
 
-main().then(() => process.exit(0), (error) => {
+// Not before all that was written has left: exit() does not wait for a pipe that is full.
+main().then(() => process.stdout.write('', () => process.exit(0)), (error) => {
   console.error(error)
   process.exit(1)
 })
