@@ -1,6 +1,7 @@
 #include "engine/log/compaction_output.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -41,6 +42,12 @@ Task<Result<void>> CompactionOutput::open() {
   co_return Result<void>{};
 }
 
+bool CompactionOutput::has_room(std::size_t bytes) const {
+  // Less than all: a block that gets full is replaced.
+  const std::size_t free = block_.size_bytes() - block_bytes_ + spare_.size() * kBlockBytes;
+  return full_.empty() && bytes < free;
+}
+
 Result<void> CompactionOutput::add(Bytes batch, const BatchHeader& header) {
   Segment& segment = *segment_;
   if (segment.size_bytes + batch.size() > kFileBytesMax) {
@@ -64,17 +71,14 @@ Result<void> CompactionOutput::add(Bytes batch, const BatchHeader& header) {
     if (block_bytes_ < block_.size_bytes()) break;
     full_.push_back(std::move(block_));
     block_bytes_ = 0;
-    if (spare_.empty()) {
-      block_ = io::AlignedBuffer(kBlockBytes);
-    } else {
-      block_ = std::move(spare_.back());
-      spare_.pop_back();
-    }
+    assert(!spare_.empty());  // has_room()
+    block_ = std::move(spare_.back());
+    spare_.pop_back();
   }
   return {};
 }
 
-Task<Result<void>> CompactionOutput::flush() {
+Task<Result<void>> CompactionOutput::flush(std::size_t next_bytes) {
   for (const io::AlignedBuffer& block : full_) {
     const Result<void> written = co_await write_block(Bytes(block.data(), block.size_bytes()));
     if (!written) co_return written;
@@ -83,6 +87,7 @@ Task<Result<void>> CompactionOutput::flush() {
     if (spare_.size() < kSpareBlocksMax) spare_.push_back(std::move(block));
   }
   full_.clear();
+  while (!has_room(next_bytes)) spare_.emplace_back(kBlockBytes);
   if (entry_bytes_.size() < kEntryBytesHeld) co_return Result<void>{};
   co_return co_await write_entries();
 }
@@ -130,7 +135,7 @@ Task<Result<void>> CompactionOutput::write_whole(std::string_view ending, std::s
 
 Task<Result<void>> CompactionOutput::finish(std::span<const TransactionIndexEntry> aborted) {
   Segment& segment = *segment_;
-  const Result<void> flushed = co_await flush();
+  const Result<void> flushed = co_await flush(0);
   if (!flushed) co_return flushed;
   if (block_bytes_ > 0) {
     // With zeros up to a whole block of the drive; the file is cut below.

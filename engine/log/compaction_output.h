@@ -29,13 +29,13 @@ class CompactionOutput {
   CompactionOutput(std::shared_ptr<Segment> segment, Pace& pace);
 
   [[nodiscard]] Task<Result<void>> open();
-  /// Adds a whole batch behind those before, in memory; touches nothing that is the shard's.
-  /// Errors: record_list_too_large: the file would be larger than a segment can be.
+  /// Whether add() may be called with so much. Else it is time for flush().
+  bool has_room(std::size_t bytes) const;
+  /// Adds a whole batch behind those before, in memory that is there; touches nothing that is the
+  /// shard's. Errors: record_list_too_large: the file would be larger than a segment can be.
   [[nodiscard]] Result<void> add(Bytes batch, const BatchHeader& header);
-  /// There is a block to write, or more: time for flush().
-  bool is_full() const { return !full_.empty(); }
-  /// Errors: no_space, io.
-  [[nodiscard]] Task<Result<void>> flush();
+  /// Writes the blocks that are full; then there is room for `next_bytes`. Errors: no_space, io.
+  [[nodiscard]] Task<Result<void>> flush(std::size_t next_bytes);
   /// All bytes and side files are on stable storage at success; their names are not yet.
   [[nodiscard]] Task<Result<void>> finish(std::span<const TransactionIndexEntry> aborted);
   /// Removes the files; errors are of no account, for the next open() does so too.

@@ -242,12 +242,13 @@ Task<Result<void>> Compactor::copy(SegmentPtr segment, BatchFilter& filter,
     const Result<bool> more = co_await load(source, segment);
     if (!more) co_return std::unexpected(more.error());
     if (!*more) break;
+    Bytes held;
     Result<bool> used_up = false;
-    auto computation = [&] { used_up = copy_loaded(source, filter, output); };
+    auto computation = [&] { used_up = copy_loaded(source, filter, output, held); };
     while (used_up && !*used_up) {
       co_await compute(source, computation);
       if (!used_up) co_return give_up(source, segment, used_up.error());
-      const Result<void> flushed = co_await output.flush();
+      const Result<void> flushed = co_await output.flush(held.size());
       if (!flushed) co_return flushed;
     }
   }
@@ -255,22 +256,24 @@ Task<Result<void>> Compactor::copy(SegmentPtr segment, BatchFilter& filter,
   co_return Result<void>{};
 }
 
-/// False where the output is full.
+/// False where the output has no room for what stays of a batch, `held` until the next call.
 Result<bool> Compactor::copy_loaded(CompactionSource& source, BatchFilter& filter,
-                                    CompactionOutput& output) {
-  while (!output.is_full()) {
+                                    CompactionOutput& output, Bytes& held) {
+  while (true) {
+    if (!held.empty()) {
+      if (!output.has_room(held.size())) return false;
+      const Result<BatchHeader> header = read_batch_header(held);
+      if (!header) return std::unexpected(header.error());
+      const Result<void> added = output.add(std::exchange(held, {}), *header);
+      if (!added) return std::unexpected(added.error());
+    }
     const Result<bool> more = source.next();
     if (!more) return more;
     if (!*more) return true;
     const Result<Bytes> kept = filter.apply(source.batch(), source.header());
     if (!kept) return std::unexpected(kept.error());
-    if (kept->empty()) continue;
-    const Result<BatchHeader> header = read_batch_header(*kept);
-    if (!header) return std::unexpected(header.error());
-    const Result<void> added = output.add(*kept, *header);
-    if (!added) return std::unexpected(added.error());
+    held = *kept;
   }
-  return false;
 }
 
 }  // namespace keelson::engine::log

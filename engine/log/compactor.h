@@ -13,6 +13,7 @@
 // finishes what is left of 3. Kafka, given the directory, decides by its own rules, for the names
 // are its own: with a *.cleaned it goes on from the sources; with *.swap and no *.cleaned it takes
 // those. Either is whole. The next swap of a log begins only after 4, so that no two are mixed up.
+//
 // Records are read, mapped and filtered on the thread for background work, a window of the file at
 // a time; files, and everything of the log, are the shard's.
 #pragma once
@@ -54,7 +55,8 @@ class Compactor {
   Result<bool> map_records(Bytes batch, Offset from);
   Task<Result<void>> compact_group(std::vector<SegmentPtr> sources);
   Task<Result<void>> copy(SegmentPtr source, BatchFilter& filter, CompactionOutput& output);
-  Result<bool> copy_loaded(CompactionSource& source, BatchFilter& filter, CompactionOutput& output);
+  Result<bool> copy_loaded(CompactionSource& source, BatchFilter& filter, CompactionOutput& output,
+                           Bytes& held);
   Task<Result<bool>> load(CompactionSource& source, SegmentPtr segment);
   template <class Computation>
   Task<void> compute(CompactionSource& source, Computation& computation);

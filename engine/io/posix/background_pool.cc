@@ -1,11 +1,76 @@
 #include "engine/io/posix/background_pool.h"
 
-namespace keelson::engine::io {
+#include <sched.h>
+#include <sys/resource.h>
 
-BackgroundPool::BackgroundPool(Doorbell& bell, const Clock& clock)
-    : clock_(clock),
-      idle_(bell, {}, {.threads_max = 1, .metadata_threads_max = 1, .rank = ThreadRank::idle}),
-      pressed_(bell, {}, {.threads_max = 1, .metadata_threads_max = 1, .rank = ThreadRank::low}) {}
+#include <cassert>
+#include <system_error>
+
+#include "engine/io/posix/signals.h"
+
+namespace keelson::engine::io {
+namespace {
+
+/// Of the calling thread, on Linux. Refused: it only competes more.
+void take_rank(BackgroundThread::Rank rank) {
+  constexpr int kLowNice = 5;
+  const sched_param none{};
+  switch (rank) {
+    case BackgroundThread::Rank::low: (void)::setpriority(PRIO_PROCESS, 0, kLowNice); break;
+    case BackgroundThread::Rank::idle: (void)::sched_setscheduler(0, SCHED_IDLE, &none); break;
+  }
+}
+
+}  // namespace
+
+BackgroundThread::~BackgroundThread() {
+  assert(queued_.empty() && finished_.empty());
+  if (!thread_.joinable()) return;
+  stopping_.store(true);
+  calls_.fetch_add(1);
+  calls_.notify_one();
+  thread_.join();
+}
+
+bool BackgroundThread::start() {
+  const BlockedSignals blocked;  // the thread inherits it: signals are for the program's threads
+  try {
+    thread_ = std::thread([this] { serve(); });
+    return true;
+  } catch (const std::system_error&) {
+    return false;  // the limit of threads is reached
+  }
+}
+
+void BackgroundThread::submit(FsOperation& operation) {
+  // No thread to be had: the shard does the work itself, late but done.
+  if (!thread_.joinable() && !start()) return run(operation);
+  queued_.push(operation);
+  calls_.fetch_add(1);
+  calls_.notify_one();
+}
+
+void BackgroundThread::serve() {
+  take_rank(rank_);
+  while (true) {
+    const std::uint32_t seen = calls_.load();
+    FsOperationList work;
+    if (queued_.take_all(work) > 0) {
+      while (FsOperation* const operation = work.pop_front()) run(*operation);
+    } else if (stopping_.load()) {
+      return;
+    } else {
+      calls_.wait(seen);
+    }
+  }
+}
+
+void BackgroundThread::run(FsOperation& operation) {
+  operation.computation(operation.subject);
+  operation.result = 0;
+  finished_.push(operation);  // not ours from here on
+  bell_.nudge();
+}
 
 void BackgroundPool::submit(FsOperation& operation) {
   if (turns_left_ > 0) {
@@ -16,10 +81,10 @@ void BackgroundPool::submit(FsOperation& operation) {
   idle_.submit(operation);
 }
 
-void BackgroundPool::take_finished(OperationList& operations, FsOperationList& fs_operations) {
-  pressed_.take_finished(operations, fs_operations);
-  if (!idle_.has_finished()) return;
-  const std::size_t finished = idle_.take_finished(operations, fs_operations);
+void BackgroundPool::take_finished(FsOperationList& operations) {
+  pressed_.take_finished(operations);
+  const std::size_t finished = idle_.take_finished(operations);
+  if (finished == 0) return;
   under_way_ -= finished;
   const std::int64_t now_ns = clock_.now_ns();
   if (now_ns - waiting_since_ns_ > kTooLongNs) turns_left_ = kPressedTurns;

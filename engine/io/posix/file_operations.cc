@@ -190,7 +190,7 @@ void run_fs_operation(FsOperation& operation) {
       case FsCode::allocate: return reserve(operation.fd, operation.size_bytes);
       case FsCode::lock: return take_lock(operation.fd);
       case FsCode::space: return read_space(path, operation);
-      case FsCode::compute: operation.computation(operation.subject); return 0;
+      case FsCode::compute: break;  // BackgroundPool's
     }
     return -EINVAL;
   }();

@@ -1,8 +1,6 @@
 #include "engine/io/posix/helper_pool.h"
 
-#include <sched.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 #include <cassert>
 #include <system_error>
@@ -11,46 +9,6 @@
 #include "engine/io/posix/signals.h"
 
 namespace keelson::engine::io {
-namespace {
-
-/// Of the calling thread. Refused: it only competes more.
-void take_rank(ThreadRank rank) {
-  constexpr int kLowNice = 5;  // a quarter of a processor beside one of normal rank
-  if (rank == ThreadRank::low) (void)::setpriority(PRIO_PROCESS, 0, kLowNice);
-  const sched_param none{};
-  if (rank == ThreadRank::idle) (void)::sched_setscheduler(0, SCHED_IDLE, &none);
-}
-
-template <class Op>
-void push_finished(std::atomic<Op*>& stack, Op& operation) {
-  Op* head = stack.load(std::memory_order_relaxed);
-  do {
-    operation.next = head;
-  } while (!stack.compare_exchange_weak(head, &operation));  // sequentially consistent: Doorbell
-}
-
-template <class Op>
-std::size_t take_all(std::atomic<Op*>& stack, LinkedList<Op>& into) {
-  if (stack.load(std::memory_order_relaxed) == nullptr) return 0;
-  std::size_t count = 0;
-  Op* newest = stack.exchange(nullptr, std::memory_order_acquire);
-  Op* oldest = nullptr;
-  while (newest != nullptr) {
-    Op* const below = newest->next;
-    newest->next = oldest;
-    oldest = newest;
-    newest = below;
-  }
-  while (oldest != nullptr) {
-    Op* const following = oldest->next;
-    into.push_back(*oldest);
-    oldest = following;
-    ++count;
-  }
-  return count;
-}
-
-}  // namespace
 
 HelperPool::HelperPool(Doorbell& bell, CommitPrimitive commit, Limits limits)
     : bell_(bell), commit_(commit), limits_(limits) {
@@ -105,7 +63,6 @@ bool HelperPool::start_thread() {
 }
 
 void HelperPool::serve() {
-  take_rank(limits_.rank);
   std::unique_lock lock(mutex_);
   while (true) {
     if (Operation* operation = queued_.pop_front()) {
@@ -129,7 +86,7 @@ void HelperPool::serve() {
 void HelperPool::run_one(std::unique_lock<std::mutex>& lock, Operation& operation) {
   lock.unlock();
   operation.result = run_file_operation(operation, commit_);
-  push_finished(finished_, operation);  // not ours from here on
+  finished_.push(operation);  // not ours from here on
   bell_.nudge();
   lock.lock();
 }
@@ -137,14 +94,14 @@ void HelperPool::run_one(std::unique_lock<std::mutex>& lock, Operation& operatio
 void HelperPool::run_one(std::unique_lock<std::mutex>& lock, FsOperation& operation) {
   lock.unlock();
   run_fs_operation(operation);
-  push_finished(finished_fs_, operation);
+  finished_fs_.push(operation);
   bell_.nudge();
   lock.lock();
 }
 
-std::size_t HelperPool::take_finished(OperationList& operations, FsOperationList& fs_operations) {
-  take_all(finished_, operations);
-  return take_all(finished_fs_, fs_operations);
+void HelperPool::take_finished(OperationList& operations, FsOperationList& fs_operations) {
+  finished_.take_all(operations);
+  finished_fs_.take_all(fs_operations);
 }
 
 }  // namespace keelson::engine::io

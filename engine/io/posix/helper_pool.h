@@ -1,10 +1,8 @@
 // engine/io/posix/helper_pool.h: threads that make the blocking calls of one shard.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
-#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -12,15 +10,9 @@
 #include "engine/io/backend.h"
 #include "engine/io/posix/doorbell.h"
 #include "engine/io/posix/operation_list.h"
+#include "engine/io/posix/operation_stack.h"
 
 namespace keelson::engine::io {
-
-/// How much of the processor a thread wants beside others.
-enum class ThreadRank : std::uint8_t {
-  normal,
-  low,   // stands back
-  idle,  // runs when nobody else wants to
-};
 
 /// Takes operations from the shard's thread, runs them on threads of its own, and keeps them until
 /// the shard takes them back. Threads start when first needed and stay. Metadata operations use
@@ -31,7 +23,6 @@ class HelperPool {
   struct Limits {
     std::size_t threads_max = 4;
     std::size_t metadata_threads_max = 2;
-    ThreadRank rank = ThreadRank::normal;
   };
 
   /// `bell` is nudged when something is finished; it outlives the pool.
@@ -44,13 +35,10 @@ class HelperPool {
   void submit(FsOperation& operation);
 
   /// Moves what is finished, oldest first, to the ends of the lists.
-  /// Returns how many metadata operations that were.
-  std::size_t take_finished(OperationList& operations, FsOperationList& fs_operations);
+  void take_finished(OperationList& operations, FsOperationList& fs_operations);
   /// Whether take_finished() would find something. For the look between
   /// Doorbell::prepare_to_sleep() and the sleep.
-  bool has_finished() const {
-    return finished_.load() != nullptr || finished_fs_.load() != nullptr;
-  }
+  bool has_finished() const { return !finished_.empty() || !finished_fs_.empty(); }
 
  private:
   void added(std::unique_lock<std::mutex>& lock);
@@ -73,9 +61,8 @@ class HelperPool {
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 
-  // Stacks: helpers push one, the shard takes all and turns them round.
-  std::atomic<Operation*> finished_{nullptr};
-  std::atomic<FsOperation*> finished_fs_{nullptr};
+  OperationStack<Operation> finished_;
+  OperationStack<FsOperation> finished_fs_;
 };
 
 }  // namespace keelson::engine::io

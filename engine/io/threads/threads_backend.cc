@@ -224,7 +224,7 @@ std::size_t ThreadsBackend::poll(std::optional<std::int64_t> deadline_ns) {
 
 void ThreadsBackend::take_finished() {
   pool_.take_finished(finished_, finished_fs_);
-  background_.take_finished(finished_, finished_fs_);
+  background_.take_finished(finished_fs_);
 }
 
 void ThreadsBackend::collect_edges(std::optional<std::int64_t> deadline_ns) {

@@ -287,7 +287,7 @@ std::size_t UringBackend::poll(std::optional<std::int64_t> deadline_ns) {
 
 void UringBackend::take_finished() {
   pool_.take_finished(finished_, finished_fs_);
-  background_.take_finished(finished_, finished_fs_);
+  background_.take_finished(finished_fs_);
 }
 
 void UringBackend::enter_without_sleep() {
