@@ -31,12 +31,6 @@ using Client = ClientResult<std::unique_ptr<KafkaClient>>;
 
 constexpr std::int16_t kLastNamedCommit = 9;  // OffsetCommit: later versions have topic ids
 
-int fail(const std::string& text) {
-  std::cout << std::flush;
-  std::cerr << "keelson: " << text << '\n';
-  return kExitFailed;
-}
-
 bool is_code(std::int16_t code, ApiErrc wanted) {
   return code == static_cast<std::int16_t>(wanted);
 }
@@ -283,32 +277,33 @@ Task<int> reset_group_offsets(Shard& shard, GroupOptions options) {
     co_return kExitUsage;
   }
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   const ClientResult<std::vector<GroupDetail>> groups =
       co_await read_group_details(**client, options.groups);
-  if (!groups) co_return fail(groups.error());
+  if (!groups) co_return report_failure(groups.error());
   // All of it is known to be possible before the first is changed.
   std::vector<std::pair<std::string, Change>> changes;
   for (const GroupDetail& group : *groups) {
     const std::string name = escape(group.id);
     const bool unknown = is_code(group.error_code, ApiErrc::group_id_not_found);
     if (group.error_code != 0 && !unknown) {
-      co_return fail(
+      co_return report_failure(
           concat("group ", name, ": ", explain_error(group.error_code, group.error_message)));
     }
     if (!unknown && group.state != "Empty" && group.state != "Dead") {
-      co_return fail(concat("group ", name, " is ", group.state, " with ", group.members.size(),
-                            " members: stop them first"));
+      co_return report_failure(concat("group ", name, " is ", group.state, " with ",
+                                      group.members.size(), " members: stop them first"));
     }
     ClientResult<Change> change =
         co_await plan_group(**client, *reset, group.id, options.all_topics);
-    if (!change) co_return fail(concat("group ", name, ": ", change.error()));
+    if (!change) co_return report_failure(concat("group ", name, ": ", change.error()));
     changes.emplace_back(group.id, std::move(*change));
   }
   for (const auto& [group, change] : changes) {
     if (!options.execute) break;
     const ClientResult<void> committed = co_await commit(**client, group, change.after);
-    if (!committed) co_return fail(concat("group ", escape(group), ": ", committed.error()));
+    if (!committed)
+      co_return report_failure(concat("group ", escape(group), ": ", committed.error()));
   }
   print(changes, options);
   if (!options.execute) std::cerr << "keelson: nothing was changed; --execute does it\n";
@@ -317,20 +312,20 @@ Task<int> reset_group_offsets(Shard& shard, GroupOptions options) {
 
 Task<int> delete_groups(Shard& shard, GroupOptions options) {
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   DeleteGroupsRequest request;
   request.groups_names.assign(options.groups.begin(), options.groups.end());
   const ClientResult<DeleteGroupsResponse> answer =
       co_await (*client)->ask<DeleteGroupsResponse>(std::move(request));
-  if (!answer) co_return fail(answer.error());
+  if (!answer) co_return report_failure(answer.error());
   int code = 0;
   ItemPrinter printer(options.output);
   for (const auto& group : answer->results) {
     if (is_code(group.error_code, ApiErrc::group_id_not_found) && options.if_exists) {
       printer.print("absent", {{"group", group.group_id}});
     } else if (group.error_code != 0) {
-      code =
-          fail(concat("group ", escape(group.group_id), ": ", kafka_error_name(group.error_code)));
+      code = report_failure(
+          concat("group ", escape(group.group_id), ": ", kafka_error_name(group.error_code)));
     } else {
       printer.print("deleted", {{"group", group.group_id}});
     }

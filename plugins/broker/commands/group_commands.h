@@ -24,10 +24,7 @@ struct ResetTo {
   std::string file;      // path of an offset plan
 };
 
-struct GroupOptions {
-  std::string server = "127.0.0.1:9092";
-  std::int64_t timeout_ms = 30'000;
-  Output output = Output::text;
+struct GroupOptions : ServerOptions {
   std::vector<std::string> groups;
   std::vector<std::string> states;  // list
   std::vector<std::string> types;   // list

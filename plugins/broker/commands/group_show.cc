@@ -16,12 +16,6 @@ using engine::io::Shard;
 using Client = ClientResult<std::unique_ptr<KafkaClient>>;
 using Rows = std::vector<std::vector<std::string>>;
 
-int fail(const std::string& text) {
-  std::cout << std::flush;
-  std::cerr << "keelson: " << text << '\n';
-  return kExitFailed;
-}
-
 /// A partition that the group has committed or that a member reads.
 struct Line {
   std::optional<std::int64_t> committed;
@@ -149,10 +143,10 @@ void print(const Tables& tables, const GroupOptions& options) {
 
 Task<int> list_groups(Shard& shard, GroupOptions options) {
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   const ClientResult<std::vector<GroupSummary>> groups =
       co_await read_groups(**client, std::move(options.states), std::move(options.types));
-  if (!groups) co_return fail(groups.error());
+  if (!groups) co_return report_failure(groups.error());
   ItemPrinter printer(options.output);
   Rows rows;
   for (const GroupSummary& group : *groups) {
@@ -172,28 +166,29 @@ Task<int> list_groups(Shard& shard, GroupOptions options) {
 
 Task<int> describe_groups(Shard& shard, GroupOptions options) {
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   std::vector<std::string> ids = options.groups;
   if (ids.empty()) {
     const ClientResult<std::vector<GroupSummary>> all = co_await read_groups(**client, {}, {});
-    if (!all) co_return fail(all.error());
+    if (!all) co_return report_failure(all.error());
     for (const GroupSummary& group : *all) ids.push_back(group.id);
   }
   const ClientResult<std::vector<GroupDetail>> groups =
       co_await read_group_details(**client, std::move(ids));
-  if (!groups) co_return fail(groups.error());
+  if (!groups) co_return report_failure(groups.error());
   int code = 0;
   ItemPrinter printer(options.output);
   Tables tables;
   for (const GroupDetail& group : *groups) {
     if (group.error_code != 0) {
-      code = fail(engine::concat("group ", escape(group.id), ": ",
-                                 explain_error(group.error_code, group.error_message)));
+      code = report_failure(engine::concat("group ", escape(group.id), ": ",
+                                           explain_error(group.error_code, group.error_message)));
       continue;
     }
     const ClientResult<Lines> lines = co_await read_lines(**client, group);
     if (!lines) {
-      code = fail(engine::concat("offsets of group ", escape(group.id), ": ", lines.error()));
+      code = report_failure(
+          engine::concat("offsets of group ", escape(group.id), ": ", lines.error()));
       continue;
     }
     if (options.output == Output::json) {

@@ -78,6 +78,12 @@ void add_output_option(CLI::App& command, Output& output) {
           std::map<std::string, Output>{{"text", Output::text}, {"json", Output::json}}));
 }
 
+int report_failure(const std::string& why) {
+  std::cout << std::flush;
+  std::cerr << "keelson: " << why << '\n';
+  return kExitFailed;
+}
+
 std::string to_json_string(std::string_view text) { return nlohmann::json(text).dump(); }
 
 }  // namespace keelson::broker

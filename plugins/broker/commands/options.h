@@ -36,6 +36,16 @@ std::expected<Config, int> load_config(const ConfigOptions& options);
 enum class Output : std::uint8_t { text, json };
 void add_output_option(CLI::App& command, Output& output);
 
+/// Of every command that asks a running broker (server_command.h).
+struct ServerOptions {
+  std::string server = "127.0.0.1:9092";
+  std::int64_t timeout_ms = 30'000;
+  Output output = Output::text;
+};
+
+/// Says why it could not be done, behind what was printed before. Returns kExitFailed.
+int report_failure(const std::string& why);
+
 /// Text as a JSON string, with its quotes.
 std::string to_json_string(std::string_view text);
 

@@ -33,12 +33,6 @@ constexpr std::int8_t kTopicResource = 2;
 constexpr std::int8_t kSetOperation = 0;
 constexpr std::int8_t kDeleteOperation = 1;
 
-int fail(const std::string& text) {
-  std::cout << std::flush;
-  std::cerr << "keelson: " << text << '\n';
-  return kExitFailed;
-}
-
 struct Setting {
   std::string_view name;
   std::string_view value;
@@ -79,12 +73,12 @@ Task<int> alter_partitions(KafkaClient& client, const TopicOptions& options) {
   }
   const ClientResult<CreatePartitionsResponse> answer =
       co_await client.ask<CreatePartitionsResponse>(std::move(request));
-  if (!answer) co_return fail(answer.error());
+  if (!answer) co_return report_failure(answer.error());
   int code = 0;
   for (const auto& topic : answer->results) {
     if (topic.error_code == 0) continue;
-    code = fail(engine::concat("partitions of ", escape(topic.name), ": ",
-                               explain_error(topic.error_code, topic.error_message)));
+    code = report_failure(engine::concat("partitions of ", escape(topic.name), ": ",
+                                         explain_error(topic.error_code, topic.error_message)));
   }
   co_return code;
 }
@@ -105,12 +99,12 @@ Task<int> alter_settings(KafkaClient& client, const TopicOptions& options,
   }
   const ClientResult<IncrementalAlterConfigsResponse> answer =
       co_await client.ask<IncrementalAlterConfigsResponse>(std::move(request));
-  if (!answer) co_return fail(answer.error());
+  if (!answer) co_return report_failure(answer.error());
   int code = 0;
   for (const auto& topic : answer->responses) {
     if (topic.error_code == 0) continue;
-    code = fail(engine::concat("settings of ", escape(topic.resource_name), ": ",
-                               explain_error(topic.error_code, topic.error_message)));
+    code = report_failure(engine::concat("settings of ", escape(topic.resource_name), ": ",
+                                         explain_error(topic.error_code, topic.error_message)));
   }
   co_return code;
 }
@@ -121,7 +115,7 @@ Task<int> create_topics(Shard& shard, TopicOptions options) {
   const std::optional<std::vector<Setting>> settings = read_settings(options.settings);
   if (!settings) co_return kExitUsage;
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   CreateTopicsRequest request;
   request.timeout_ms = request_timeout_ms(options);
   for (const std::string& topic : options.topics) {
@@ -133,7 +127,7 @@ Task<int> create_topics(Shard& shard, TopicOptions options) {
   }
   const ClientResult<CreateTopicsResponse> answer =
       co_await (*client)->ask<CreateTopicsResponse>(std::move(request));
-  if (!answer) co_return fail(answer.error());
+  if (!answer) co_return report_failure(answer.error());
   int code = 0;
   ItemPrinter printer(options.output);
   for (const auto& topic : answer->topics) {
@@ -141,8 +135,8 @@ Task<int> create_topics(Shard& shard, TopicOptions options) {
     if (was_there && options.if_not_exists) {
       printer.print("exists", {{"topic", topic.name}});
     } else if (topic.error_code != 0) {
-      code = fail(engine::concat("topic ", escape(topic.name), ": ",
-                                 explain_error(topic.error_code, topic.error_message)));
+      code = report_failure(engine::concat("topic ", escape(topic.name), ": ",
+                                           explain_error(topic.error_code, topic.error_message)));
     } else {
       printer.print("created", {{"topic", topic.name},
                                 {"topic_id", engine::to_string(topic.topic_id)},
@@ -155,7 +149,7 @@ Task<int> create_topics(Shard& shard, TopicOptions options) {
 
 Task<int> delete_topics(Shard& shard, TopicOptions options) {
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   DeleteTopicsRequest request;
   request.timeout_ms = request_timeout_ms(options);
   for (const std::string& topic : options.topics) {
@@ -164,7 +158,7 @@ Task<int> delete_topics(Shard& shard, TopicOptions options) {
   }
   const ClientResult<DeleteTopicsResponse> answer =
       co_await (*client)->ask<DeleteTopicsResponse>(std::move(request));
-  if (!answer) co_return fail(answer.error());
+  if (!answer) co_return report_failure(answer.error());
   int code = 0;
   ItemPrinter printer(options.output);
   for (const auto& topic : answer->responses) {
@@ -173,8 +167,8 @@ Task<int> delete_topics(Shard& shard, TopicOptions options) {
     if (absent && options.if_exists) {
       printer.print("absent", {{"topic", name}});
     } else if (topic.error_code != 0) {
-      code = fail(engine::concat("topic ", escape(name), ": ",
-                                 explain_error(topic.error_code, topic.error_message)));
+      code = report_failure(engine::concat("topic ", escape(name), ": ",
+                                           explain_error(topic.error_code, topic.error_message)));
     } else {
       printer.print("deleted", {{"topic", name}});
     }
@@ -191,7 +185,7 @@ Task<int> alter_topics(Shard& shard, TopicOptions options) {
     co_return kExitUsage;
   }
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   if (options.partitions >= 0) {
     const int code = co_await alter_partitions(**client, options);
     if (code != 0) co_return code;

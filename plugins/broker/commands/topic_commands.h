@@ -11,10 +11,7 @@
 
 namespace keelson::broker {
 
-struct TopicOptions {
-  std::string server = "127.0.0.1:9092";
-  std::int64_t timeout_ms = 30'000;
-  Output output = Output::text;
+struct TopicOptions : ServerOptions {
   std::vector<std::string> topics;
   std::int32_t partitions = -1;          // the broker's default; alter: as they are
   std::int16_t replication_factor = -1;  // the broker's default

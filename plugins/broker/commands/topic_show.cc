@@ -27,12 +27,6 @@ using Settings = std::map<std::string, std::map<std::string, std::string>>;  // 
 constexpr std::int8_t kTopicResource = 2;
 constexpr std::int8_t kTopicSource = 1;  // set for this topic
 
-int fail(const std::string& text) {
-  std::cout << std::flush;
-  std::cerr << "keelson: " << text << '\n';
-  return kExitFailed;
-}
-
 /// Those named, or all; sorted by name.
 Task<ClientResult<std::vector<Topic>>> read_topics(KafkaClient& client,
                                                    const TopicOptions& options) {
@@ -132,9 +126,9 @@ Item to_item(const Topic& topic, const std::map<std::string, std::string>& setti
 
 Task<int> list_topics(Shard& shard, TopicOptions options) {
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   const ClientResult<std::vector<Topic>> topics = co_await read_topics(**client, options);
-  if (!topics) co_return fail(topics.error());
+  if (!topics) co_return report_failure(topics.error());
   ItemPrinter printer(options.output);
   for (const Topic& topic : *topics) {
     if (options.output == Output::json) {
@@ -151,17 +145,18 @@ Task<int> list_topics(Shard& shard, TopicOptions options) {
 
 Task<int> describe_topics(Shard& shard, TopicOptions options) {
   const Client client = co_await KafkaClient::connect(shard, options.server, options.timeout_ms);
-  if (!client) co_return fail(client.error());
+  if (!client) co_return report_failure(client.error());
   const ClientResult<std::vector<Topic>> topics = co_await read_topics(**client, options);
-  if (!topics) co_return fail(topics.error());
+  if (!topics) co_return report_failure(topics.error());
   const ClientResult<Settings> settings = co_await read_settings(**client, *topics);
-  if (!settings) co_return fail(settings.error());
+  if (!settings) co_return report_failure(settings.error());
   int code = 0;
   ItemPrinter printer(options.output);
   for (const Topic& topic : *topics) {
     const std::string name = topic.name.value_or("");
     if (topic.error_code != 0) {
-      code = fail(engine::concat("topic ", escape(name), ": ", kafka_error_name(topic.error_code)));
+      code = report_failure(
+          engine::concat("topic ", escape(name), ": ", kafka_error_name(topic.error_code)));
       continue;
     }
     const auto own = settings->find(name);
