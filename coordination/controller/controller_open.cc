@@ -6,6 +6,7 @@
 
 #include "coordination/controller/controller_standard.h"
 #include "coordination/controller/values.h"
+#include "engine/io/random_uuid.h"
 
 namespace keelson::coordination {
 
@@ -19,9 +20,7 @@ constexpr std::size_t kNamedInLogMax = 20;
 }  // namespace
 
 Task<ApiResult<void>> ControllerStandard::open() {
-  const std::uint64_t high = parts_.shard.rng().next();
-  const std::uint64_t low = parts_.shard.rng().next();
-  incarnation_ = engine::make_uuid(high, low);
+  incarnation_ = engine::io::random_uuid(parts_.shard.rng());
   keys_ = Keys{options_.root, parts_.log_store.cluster_id()};
   (void)co_await turn_.take(1);
   const ApiResult<void> opened = co_await open_here();

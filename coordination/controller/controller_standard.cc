@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordination/controller/values.h"
+#include "engine/io/random_uuid.h"
 
 namespace keelson::coordination {
 
@@ -166,9 +167,7 @@ bool ControllerStandard::knows_broker(BrokerId id) const {
 
 engine::Uuid ControllerStandard::new_id() {
   while (true) {
-    const std::uint64_t high = parts_.shard.rng().next();
-    const std::uint64_t low = parts_.shard.rng().next();
-    const engine::Uuid id = engine::make_uuid(high, low);
+    const engine::Uuid id = engine::io::random_uuid(parts_.shard.rng());
     if (!state_.topics.contains(id)) return id;
   }
 }

@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "engine/io/random_uuid.h"
 #include "engine/logger.h"
 
 namespace keelson::coordination {
@@ -226,9 +227,7 @@ Task<void> CoordinatorLocal::compact_if_large() {
 }
 
 Task<Result<void>> CoordinatorLocal::switch_file() {
-  const std::uint64_t high = shard_.rng().next();
-  const std::uint64_t low = shard_.rng().next();
-  const engine::Uuid file_id = engine::make_uuid(high, low);
+  const engine::Uuid file_id = engine::io::random_uuid(shard_.rng());
   std::string content = encode_journal(file_id, map_);
   const std::uint64_t size_bytes = content.size();
   const std::string temporary = options_.path + ".tmp";

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "plugins/offsets/classic_group.h"
-#include "plugins/offsets/consumer_subscription.h"
+#include "plugins/offsets/consumer_classic.h"
 
 namespace keelson::offsets {
 

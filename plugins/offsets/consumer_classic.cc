@@ -49,6 +49,12 @@ std::optional<ClassicSubscription> read_subscription(engine::Bytes bytes, const 
   return subscription;
 }
 
+std::optional<std::vector<std::string>> subscribed_topics(engine::Bytes bytes) {
+  auto found = read<messages::ConsumerProtocolSubscription>(bytes);
+  if (!found) return std::nullopt;
+  return std::move(found->first.topics);
+}
+
 std::optional<ClassicAssignment> read_assignment(engine::Bytes bytes, const ClusterView& view) {
   if (bytes.empty()) return ClassicAssignment{};
   const auto found = read<messages::ConsumerProtocolAssignment>(bytes);

@@ -14,6 +14,8 @@
 
 namespace keelson::offsets {
 
+inline constexpr const char* kConsumerProtocolType = "consumer";
+
 struct ClassicSubscription {
   std::int16_t version = 0;
   std::vector<std::string> topics;
@@ -21,8 +23,11 @@ struct ClassicSubscription {
   std::optional<std::string> rack_id;
 };
 
-/// Nothing where the bytes are none.
+/// Nothing where the bytes are none: members may send what they like.
 std::optional<ClassicSubscription> read_subscription(engine::Bytes bytes, const ClusterView& view);
+
+/// Its topics alone, whether they are there or not.
+std::optional<std::vector<std::string>> subscribed_topics(engine::Bytes bytes);
 
 struct ClassicAssignment {
   PartitionSet partitions;     // of topics that are there

@@ -6,7 +6,6 @@
 #include "plugins/offsets/classic_group.h"
 #include "plugins/offsets/consumer_classic.h"
 #include "plugins/offsets/consumer_group.h"
-#include "plugins/offsets/consumer_subscription.h"
 
 namespace keelson::offsets {
 

@@ -2,7 +2,7 @@
 // consumer protocol, and changes of a group's protocol.
 #include <utility>
 
-#include "plugins/offsets/consumer_subscription.h"
+#include "plugins/offsets/consumer_classic.h"
 #include "plugins/offsets/partition_coordinator.h"
 #include "plugins/offsets/partition_group.h"
 

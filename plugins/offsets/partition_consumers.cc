@@ -2,6 +2,7 @@
 // other.
 #include <utility>
 
+#include "engine/io/random_uuid.h"
 #include "engine/logger.h"
 #include "plugins/offsets/partition_coordinator.h"
 #include "plugins/offsets/partition_group.h"
@@ -170,9 +171,7 @@ Task<ConsumerHeartbeatAnswer> PartitionCoordinator::consumer_heartbeat(ConsumerH
                                          : " not found."));
   }
   if (call.member_id.empty()) {
-    engine::io::Rng& rng = parts_.shard.rng();
-    const std::uint64_t high = rng.next();
-    call.member_id = engine::to_string(engine::make_uuid(high, rng.next()));
+    call.member_id = engine::to_string(engine::io::random_uuid(parts_.shard.rng()));
   }
 
   if (call.member_epoch == kLeaveEpoch) {

@@ -5,8 +5,9 @@
 #include <cctype>
 #include <limits>
 
+#include "engine/io/random_uuid.h"
 #include "engine/logger.h"
-#include "plugins/offsets/consumer_subscription.h"
+#include "plugins/offsets/consumer_classic.h"
 #include "plugins/offsets/partition_group.h"
 
 namespace keelson::offsets {
@@ -92,9 +93,7 @@ void PartitionCoordinator::Group::persist(ClassicGroupState state,
 }
 
 std::string PartitionCoordinator::Group::new_uuid() {
-  engine::io::Rng& rng = owner.parts_.shard.rng();
-  const std::uint64_t high = rng.next();
-  const engine::Uuid uuid = engine::make_uuid(high, rng.next());
+  const engine::Uuid uuid = engine::io::random_uuid(owner.parts_.shard.rng());
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
   for (std::size_t i = 0; i < uuid.bytes.size(); ++i) {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "engine/logger.h"
-#include "plugins/offsets/consumer_subscription.h"
+#include "plugins/offsets/consumer_classic.h"
 #include "plugins/offsets/group_partition.h"
 #include "plugins/offsets/partition_coordinator.h"
 #include "plugins/offsets/partition_group.h"

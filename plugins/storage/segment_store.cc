@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "engine/io/random_uuid.h"
 #include "plugins/storage/adoption.h"
 #include "plugins/storage/shard_logs.h"
 
@@ -87,9 +88,9 @@ Task<ApiResult<void>> SegmentStore::take_directory() {
   if (scan.identity) {
     identity_ = *scan.identity;
   } else {
-    identity_.cluster_id = engine::to_string(random_uuid(shard));
+    identity_.cluster_id = engine::to_string(engine::io::random_uuid(shard.rng()));
     identity_.node_id = config_.node_id;
-    identity_.directory_id = engine::to_string(random_uuid(shard));
+    identity_.directory_id = engine::to_string(engine::io::random_uuid(shard.rng()));
   }
   if (identity_.node_id != config_.node_id) {
     (void)co_await directory_->leave();

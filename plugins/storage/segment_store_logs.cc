@@ -2,6 +2,7 @@
 #include <cassert>
 #include <utility>
 
+#include "engine/io/random_uuid.h"
 #include "plugins/storage/shard_logs.h"
 
 namespace keelson::storage {
@@ -69,7 +70,7 @@ Task<Result<void>> SegmentStore::make_way(std::string name, engine::Uuid id) {
     const Result<engine::Uuid> other = co_await directory_->read_topic_id(name);
     if (other && *other == id) co_return Result<void>{};  // this one, begun and not finished
     const std::string aside =
-        concat(path, ".", engine::to_string(random_uuid(shard)), kStrayEnding);
+        concat(path, ".", engine::to_string(engine::io::random_uuid(shard.rng())), kStrayEnding);
     shard.logger().write(LogLevel::warning, "storage",
                          concat(path, " is of no topic that is served: put aside as ", aside));
     const Result<void> renamed = co_await engine::io::rename(shard, path, aside);

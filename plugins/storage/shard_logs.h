@@ -8,17 +8,11 @@
 
 #include "engine/io/cross_shard.h"
 #include "engine/io/sync.h"
-#include "engine/uuid.h"
 #include "plugins/storage/segment_store.h"
 
 namespace keelson::storage {
 
 inline constexpr std::string_view kStrayEnding = "-stray";  // of what is put aside, as Kafka's
-
-inline engine::Uuid random_uuid(engine::io::Shard& shard) {
-  const std::uint64_t high = shard.rng().next();
-  return engine::make_uuid(high, shard.rng().next());
-}
 
 /// Its shard's thread only.
 struct SegmentStore::ShardLogs {

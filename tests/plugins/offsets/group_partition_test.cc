@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "plugins/offsets/consumer_subscription.h"
+#include "plugins/offsets/consumer_classic.h"
 #include "plugins/offsets/group_records.h"
 
 namespace keelson::offsets {
@@ -31,8 +31,13 @@ TEST(ConsumerSubscription, ReadsTopicsAndRefusesWhatIsNone) {
     for (const int value : values) made.push_back(std::byte(value));
     return made;
   };
-  EXPECT_EQ(subscribed_topics(bytes({0, 3, 0, 0, 0, 2, 0, 1, 'a', 0, 2, 'b', 'c', 9})),
-            (std::vector<std::string>{"a", "bc"}));
+  // Version 0, and a later one than is known, which has more behind version 3.
+  EXPECT_EQ(
+      subscribed_topics(bytes({0, 0, 0, 0, 0, 2, 0, 1, 'a', 0, 2, 'b', 'c', 255, 255, 255, 255})),
+      (std::vector<std::string>{"a", "bc"}));
+  EXPECT_EQ(subscribed_topics(bytes({0,   9, 0, 0, 0, 1, 0, 1, 'a', 255, 255, 255,
+                                     255, 0, 0, 0, 0, 0, 0, 0, 1,   255, 255, 7})),
+            (std::vector<std::string>{"a"}));
   EXPECT_FALSE(subscribed_topics(bytes({})));
   EXPECT_FALSE(subscribed_topics(bytes({0, 0, 0x7f, 0xff, 0xff, 0xff})));
   EXPECT_FALSE(subscribed_topics(bytes({0, 0, 0, 0, 0, 1, 0, 9, 'a'})));
