@@ -51,7 +51,8 @@ struct FsAwaiter : FsOperation {
 /// Runs `computation`, of the awaiting frame, on the thread for background work, which gives way to
 /// the shards, while this shard goes on. What it touches is its own until it is done: nothing of
 /// the shard's, of its files or of its tasks. It takes no recycled memory (engine/buffer_memory.h):
-/// that thread may be put off for long, and whoever wants the list that it holds would spin.
+/// that thread may be put off for long, and whoever wants the list that it holds would spin. It
+/// calls give_way() (engine/io/give_way.h) as it goes.
 template <class Computation>
 auto compute_aside(Shard& shard, Computation& computation) {
   FsAwaiter operation(shard);

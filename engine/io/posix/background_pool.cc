@@ -2,10 +2,13 @@
 
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cassert>
 #include <system_error>
 
+#include "engine/io/give_way.h"
 #include "engine/io/posix/signals.h"
 
 namespace keelson::engine::io {
@@ -52,6 +55,9 @@ void BackgroundThread::submit(FsOperation& operation) {
 
 void BackgroundThread::serve() {
   take_rank(rank_);
+  // Any system call does, for on its way back the kernel looks who waits. Not sched_yield(): that
+  // puts one that nobody waits for far behind the next who comes.
+  set_give_way([] { (void)::getppid(); });
   while (true) {
     const std::uint32_t seen = calls_.load();
     FsOperationList work;
@@ -87,7 +93,12 @@ void BackgroundPool::take_finished(FsOperationList& operations) {
   if (finished == 0) return;
   under_way_ -= finished;
   const std::int64_t now_ns = clock_.now_ns();
-  if (now_ns - waiting_since_ns_ > kTooLongNs) turns_left_ = kPressedTurns;
+  if (now_ns - waiting_since_ns_ > kTooLongNs) {
+    turns_left_ = next_turns_;
+    next_turns_ = std::min(next_turns_ * 2, kPressedTurnsMax);
+  } else {
+    next_turns_ = kPressedTurnsMin;
+  }
   waiting_since_ns_ = now_ns;
 }
 

@@ -50,11 +50,14 @@ class BackgroundThread {
 /// whoever wakes puts off at once: one of the normal class, even the last in rank, keeps the
 /// processor for its slice of some 3 ms (Linux 6.6 on), and requests wait behind it. But an idle
 /// one gets hardly anything of a machine that is always busy, so after a computation that took too
-/// long the next ones run on a thread that only stands back.
+/// long the next few run on a thread that only stands back.
 class BackgroundPool {
  public:
   static constexpr std::int64_t kTooLongNs = 100'000'000;
-  static constexpr std::size_t kPressedTurns = 256;  // computations, of some milliseconds each
+  // Computations, of some milliseconds each, and each of them holds up requests: few at first,
+  // twice as many each time that the idle thread gets nothing again.
+  static constexpr std::size_t kPressedTurnsMin = 8;
+  static constexpr std::size_t kPressedTurnsMax = 256;
 
   /// Both outlive the pool.
   BackgroundPool(Doorbell& bell, const Clock& clock)
@@ -73,6 +76,7 @@ class BackgroundPool {
   std::size_t under_way_ = 0;          // of idle_
   std::int64_t waiting_since_ns_ = 0;  // for the oldest of those, or a later one
   std::size_t turns_left_ = 0;         // of pressed_
+  std::size_t next_turns_ = kPressedTurnsMin;
 };
 
 }  // namespace keelson::engine::io
