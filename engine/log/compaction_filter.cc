@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/io/give_way.h"
 #include "engine/log/compression.h"
 #include "engine/log/record_encoding.h"
 #include "engine/log/record_reader.h"
@@ -107,6 +108,7 @@ Result<BatchFilter::Kept> BatchFilter::look(Bytes batch, const BatchHeader& head
     if (!*next) break;
     if (halt_.load(std::memory_order_relaxed)) return fail(Errc::cancelled);
     const Record& record = **next;
+    io::give_way(record.cost_bytes());
     if (keeps(header, verdict, record)) {
       if (kept.records++ == 0) kept.first_ms = kept.max_ms = record.timestamp_ms;
       kept.max_ms = std::max(kept.max_ms, record.timestamp_ms);
@@ -144,6 +146,7 @@ Result<Bytes> BatchFilter::rewrite(Bytes batch, const BatchHeader& header, const
       if (!*next) break;
       if (halt_.load(std::memory_order_relaxed)) return fail(Errc::cancelled);
       const Record& record = **next;
+      io::give_way(record.cost_bytes());
       if (keeps(header, verdict, record)) {
         const std::int64_t offset_delta =
             wrapping_difference(record.offset.value(), header.base_offset.value());

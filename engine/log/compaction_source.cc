@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/io/give_way.h"
+
 namespace keelson::engine::log {
 namespace {
 
 constexpr std::size_t kWindowBytes = std::size_t{512} << 10;
+// Of one read: what others ask of the drive waits behind it (a durable write of 4 KiB beside reads
+// of 512 KiB 1.0 to 1.4 ms, beside these 0.2 to 0.3).
+constexpr std::size_t kReadBytes = std::size_t{128} << 10;
 
 }  // namespace
 
@@ -31,12 +36,17 @@ Task<Result<void>> CompactionSource::fetch(Window& window, IntegrityEntry entry)
   const std::uint64_t wanted = std::max<std::uint64_t>(kWindowBytes, entry.end_bytes() - start);
   if (window.memory.size_bytes() < wanted) window.memory = io::AlignedBuffer(wanted);
   window.start = window.end = start;
-  const Result<std::size_t> read =
-      co_await read_within(file_, start, window.memory.bytes(), segment_->size_bytes);
-  if (!read) co_return std::unexpected(read.error());
-  window.end = start + *read;
-  bytes_read_ += *read;
-  co_await pace_.charge(*read);
+  while (window.end < start + window.memory.size_bytes()) {
+    const MutableBytes rest = window.memory.bytes().subspan(window.end - start);
+    const MutableBytes piece = rest.first(std::min(rest.size(), kReadBytes));
+    const Result<std::size_t> read =
+        co_await read_within(file_, window.end, piece, segment_->size_bytes);
+    if (!read) co_return std::unexpected(read.error());
+    window.end += *read;
+    bytes_read_ += *read;
+    co_await pace_.charge(*read);
+    if (*read < piece.size()) break;
+  }
   co_return Result<void>{};
 }
 
@@ -89,6 +99,7 @@ Result<bool> CompactionSource::next() {
   damaged_ = range_of(entry);
   next_offset_ = damaged_.to;
   batch_ = Bytes(window_.memory.data() + (entry.position_bytes - window_.start), entry.size_bytes);
+  io::give_way(batch_.size());
   if (integrity_crc(batch_) != entry.header_crc || !crc_matches(batch_)) {
     return fail(Errc::quarantined);
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/io/awaitables.h"
+#include "engine/io/give_way.h"
 #include "engine/io/sync.h"
 #include "engine/log/file_lock.h"
 #include "engine/log/record_reader.h"
@@ -150,6 +151,7 @@ Result<bool> Compactor::map_records(Bytes batch, Offset from) {
     if (!*next) return true;
     if (halt_.load(std::memory_order_relaxed)) return fail(Errc::cancelled);
     const Record& record = **next;
+    io::give_way(record.cost_bytes());
     if (record.key && record.offset >= from && !keys_.put(*record.key, record.offset)) {
       return false;
     }

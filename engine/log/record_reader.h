@@ -23,6 +23,8 @@ struct Record {
   std::size_t size_bytes() const {
     return (key ? key->size() : 0) + (value ? value->size() : 0) + headers.size();
   }
+  /// The work of looking at it, as bytes: an empty one is some, too.
+  std::size_t cost_bytes() const { return 64 + size_bytes(); }
 };
 
 /// Walks a whole batch, decompressing by streaming. Total: any bytes give records or `corrupt`.
