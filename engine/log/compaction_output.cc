@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/crc32c.h"
+#include "engine/log/file_removal.h"
 #include "engine/log/transactions.h"
 
 namespace keelson::engine::log {
@@ -177,8 +178,11 @@ Task<Result<void>> CompactionOutput::finish(std::span<const TransactionIndexEntr
 Task<void> CompactionOutput::discard() {
   log_.close();
   entries_.close();
+  io::Shard& shard = segment_->context.shard();
+  io::Event hurry(shard);
+  if (pace_.stopped()) hurry.set();
   for (const std::string_view ending : endings_) {
-    (void)co_await io::unlink(segment_->context.shard(), path(ending));
+    (void)co_await remove_file(shard, path(ending), hurry);
   }
 }
 

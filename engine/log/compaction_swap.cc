@@ -7,11 +7,6 @@
 #include "engine/log/log_side_files.h"
 
 namespace keelson::engine::log {
-namespace {
-
-constexpr std::string_view kDeletedEnding = ".deleted";
-
-}  // namespace
 
 /// In the manifest, while a swap is under way. True where `segment` is part of it.
 bool LogImpl::describe_swap(const SegmentPtr& segment, Manifest& manifest) const {
@@ -121,7 +116,7 @@ Task<Result<void>> Compactor::swap(std::vector<SegmentPtr> sources, CompactionOu
   const Result<void> told = co_await log_.write_manifest(false);
   if (!told) log_.warn("the manifest still tells of a swap that is over; written with the next");
   if (log_.background_.enter()) {
-    shard_.spawn(log_.unlink_later({}, std::move(leftover), 0));
+    shard_.spawn(log_.unlink_later(sources, std::move(leftover), 0));
   }
   co_return Result<void>{};
 }
@@ -138,10 +133,12 @@ Task<Result<void>> Compactor::put_in_place(const std::vector<SegmentPtr>& source
       replaced.push_back(sources[i]->path(ending));
     }
   }
-  const Result<void> away = co_await rename_all(replaced, "", kDeletedEnding);
+  const std::string removal_ending = log_.next_removal_ending();
+  for (const SegmentPtr& source : sources) source->removal_ending = removal_ending;
+  const Result<void> away = co_await rename_all(replaced, "", removal_ending);
   if (!away) co_return away;
   leftover.reserve(replaced.size());
-  for (const std::string& name : replaced) leftover.push_back(concat(name, kDeletedEnding));
+  for (const std::string& name : replaced) leftover.push_back(concat(name, removal_ending));
   const Result<void> synced = co_await io::sync_dir(shard_, log_.dir_);
   if (!synced) co_return synced;
   std::vector<std::string> names;

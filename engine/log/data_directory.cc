@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/log/checkpoint_file.h"
+#include "engine/log/file_removal.h"
 #include "engine/log/manifest.h"
 #include "engine/log/meta_properties.h"
 #include "engine/log/partition_metadata.h"
@@ -282,14 +283,9 @@ Task<Result<void>> Directory::begin_serving() {
 
 /// What an interrupted deletion left of a log.
 Task<Result<void>> Directory::remove_deleted(std::string name) {
-  const std::string dir = path_of(name);
-  const Result<std::vector<io::DirEntry>> entries = co_await io::list_dir(shard_, dir);
-  if (!entries) co_return std::unexpected(entries.error());
-  for (const io::DirEntry& entry : *entries) {
-    const Result<void> gone = co_await io::unlink(shard_, concat(dir, "/", entry.name));
-    if (!gone) co_return gone;
-  }
-  co_return co_await io::remove_dir(shard_, dir);
+  io::Event at_once(shard_);  // nobody is served yet
+  at_once.set();
+  co_return co_await remove_directory(shard_, path_of(name), at_once);
 }
 
 OpenHints Directory::hints_for(std::string_view log_name) const {

@@ -217,8 +217,10 @@ class Log {
   /// Kafka's own tools read the directory. Idempotent; appends under way finish first, later ones
   /// and reads get `closed`.
   [[nodiscard]] virtual Task<Result<void>> close() = 0;
-  /// Closes without ceremony and deletes the directory and all in it.
-  [[nodiscard]] virtual Task<Result<void>> remove() = 0;
+  /// Closes without ceremony and takes the directory out of the way for good: its new path. The
+  /// caller deletes it with remove_directory() (engine/log/file_removal.h), which takes its time;
+  /// after a crash DataDirectory does.
+  [[nodiscard]] virtual Task<Result<std::string>> remove() = 0;
 
   virtual const LogConfig& config() const = 0;
   virtual void set_config(const LogConfig& config) = 0;

@@ -10,6 +10,7 @@
 
 #include "engine/io/shard.h"
 #include "engine/log/chunk_cache.h"
+#include "engine/log/file_removal.h"
 #include "engine/log/read_stream.h"
 
 namespace keelson::engine::log {
@@ -36,6 +37,7 @@ struct LogLimits {
   std::uint64_t disk_reserve_bytes = std::uint64_t{256} << 20;  // appends refused below this
   bool direct_io = true;  // false where the file system refuses O_DIRECT
   std::uint64_t producer_draft_bytes = std::uint64_t{1} << 20;  // appended between two snapshots
+  std::uint64_t removal_step_bytes = kRemovalStepBytes;         // of a file that goes
   std::int64_t sidecar_delay_ms = 250;  // integrity entries reach their file this late at most
   std::int64_t idle_after_ms = 5'000;   // a log without appends gives its buffers and files back
 };

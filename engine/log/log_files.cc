@@ -477,9 +477,8 @@ Task<Result<void>> LogImpl::close() {
   co_return outcome;
 }
 
-/// The directory is renamed first, as Kafka does: a crash then leaves nothing that looks like a
-/// log.
-Task<Result<void>> LogImpl::remove() {
+/// The directory is renamed as Kafka does it: a crash leaves nothing that looks like a log.
+Task<Result<std::string>> LogImpl::remove() {
   committer_.stop_waiting_for_space();
   if (!closed_) committer_.poison({Errc::closed});
   const Result<void> closed = co_await close();  // fails with the error above; all is at rest
@@ -498,18 +497,12 @@ Task<Result<void>> LogImpl::remove() {
   const std::size_t slash = dir_.rfind('/');
   std::string name = slash == std::string::npos ? dir_ : dir_.substr(slash + 1);
   name.resize(std::min(name.size(), kNameBytesMax - ending.size()));
-  const std::string doomed = concat(parent, "/", name, ending);
+  std::string doomed = concat(parent, "/", name, ending);
   const Result<void> renamed = co_await io::rename(shard_, dir_, doomed);
-  if (!renamed) co_return renamed;
+  if (!renamed) co_return std::unexpected(renamed.error());
   const Result<void> synced = co_await io::sync_dir(shard_, parent);
-  if (!synced) co_return synced;
-  const Result<std::vector<io::DirEntry>> entries = co_await io::list_dir(shard_, doomed);
-  if (!entries) co_return std::unexpected(entries.error());
-  for (const io::DirEntry& entry : *entries) {
-    const Result<void> gone = co_await io::unlink(shard_, concat(doomed, "/", entry.name));
-    if (!gone && gone.error().code != Errc::not_found) co_return gone;
-  }
-  co_return co_await io::remove_dir(shard_, doomed);
+  if (!synced) co_return std::unexpected(synced.error());
+  co_return doomed;
 }
 
 /// A crash may have left indexes of aborted transactions that nobody has looked at since: what a

@@ -77,7 +77,7 @@ class LogImpl final : public Log, private CommitHost {
   Task<Result<void>> flush() override;
   Task<Result<void>> checkpoint() override;
   Task<Result<void>> close() override;
-  Task<Result<void>> remove() override;
+  Task<Result<std::string>> remove() override;
 
   const LogConfig& config() const override { return config_; }
   void set_config(const LogConfig& config) override {
@@ -224,6 +224,7 @@ class LogImpl final : public Log, private CommitHost {
 
   // log_retention.cc
   Task<Result<void>> move_start(Offset start, std::size_t count);
+  std::string next_removal_ending();
   Task<Result<void>> remove_files(std::vector<SegmentPtr> gone, bool diverged);
   Task<void> unlink_later(std::vector<SegmentPtr> gone, std::vector<std::string> paths,
                           std::int64_t delay_ms);
@@ -297,6 +298,7 @@ class LogImpl final : public Log, private CommitHost {
   bool swap_in_manifest_ = false;           // the one on disk tells of a swap
   std::vector<std::string> swap_leftover_;  // files of one that came to nothing
   NameLock names_;
+  std::uint64_t removals_ = 0;   // in the names of what is on its way out
   std::vector<Offset> dropped_;  // base offsets on their way out, still named by the manifest
   std::map<Offset, std::string> snapshots_at_roll_;  // producer snapshots not written yet
 };

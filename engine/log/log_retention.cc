@@ -11,11 +11,17 @@
 #include "engine/crc32c.h"
 #include "engine/log/entry_cursor.h"
 #include "engine/log/file_lock.h"
+#include "engine/log/file_removal.h"
 #include "engine/log/log_impl.h"
 #include "engine/log/log_side_files.h"
 #include "engine/log/recovery.h"
 
 namespace keelson::engine::log {
+namespace {
+
+constexpr std::int64_t kLookForReadersNs = 5'000'000;
+
+}  // namespace
 
 Task<Result<void>> LogImpl::advance_start(Offset offset) {
   if (!gate_.enter()) co_return fail(Errc::closed);
@@ -91,22 +97,28 @@ Task<Result<void>> LogImpl::move_start(Offset start, std::size_t count) {
   co_return co_await remove_files(std::move(gone), false);
 }
 
+/// Of names that no file of the log had or will have: what is cut and unlinked later, by name, is
+/// what was given it now. A base offset can come back.
+std::string LogImpl::next_removal_ending() { return concat(".", ++removals_, ".deleted"); }
+
 /// Renames the files of `gone`, which the manifest names as dropped, and sees to it that they are
 /// unlinked, or used again; not so those of a diverged end.
 Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone, bool diverged) {
   // A segment that is being sealed still writes to its files by name.
   while (sealing_ > 0) co_await sealed_.wait();
+  const std::string removal_ending = next_removal_ending();
   std::vector<std::string> paths;
   for (const SegmentPtr& segment : gone) {
     segment->deleted = true;
+    segment->removal_ending = removal_ending;
     segment->streams.clear();  // their cursors hold the segment
     for (const std::string_view ending : kSegmentEndings) {
       std::string path = segment->path(ending);
       if (ending == ".snapshot" && segment->base_offset >= start_) continue;
-      const Result<void> renamed = co_await io::rename(shard_, path, path + ".deleted");
+      const Result<void> renamed = co_await io::rename(shard_, path, path + removal_ending);
       if (!renamed && renamed.error().code == Errc::not_found) continue;
       if (!renamed) co_return renamed;
-      paths.push_back(path + ".deleted");
+      paths.push_back(path + removal_ending);
     }
   }
   const Result<void> synced = co_await io::sync_dir(shard_, dir_);
@@ -120,14 +132,19 @@ Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone, bool dive
 }
 
 /// Unlinks after the delay, or at close; what a crash leaves goes at the next open. Reads under way
-/// keep their descriptor.
+/// end first, for a file loses its end before its name.
 Task<void> LogImpl::unlink_later(std::vector<SegmentPtr> gone, std::vector<std::string> paths,
                                  std::int64_t delay_ms) {
   const io::Gate::Pass pass(background_);
   co_await closing_.wait_until(shard_.clock().now_ns() + delay_ms * 1'000'000);
+  const auto is_read = [](const SegmentPtr& segment) { return segment.use_count() > 1; };
+  while (std::ranges::any_of(gone, is_read) && !closing_.is_set()) {
+    co_await closing_.wait_until(shard_.clock().now_ns() + kLookForReadersNs);
+  }
   gone.clear();
   for (const std::string& path : paths) {
-    const Result<void> unlinked = co_await io::unlink(shard_, path);
+    const Result<void> unlinked =
+        co_await remove_file(shard_, path, closing_, context_.limits().removal_step_bytes);
     if (!unlinked && unlinked.error().code != Errc::not_found) {
       warn(concat("could not remove ", path, ": ", to_string(unlinked.error().code)));
     }

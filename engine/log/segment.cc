@@ -81,7 +81,7 @@ std::string Segment::path(std::string_view ending) const {
 }
 
 std::string Segment::current_path(std::string_view ending) const {
-  return path(ending) + (deleted ? ".deleted" : "");
+  return path(ending) + (deleted ? removal_ending : "");
 }
 
 void Segment::forget_memory() {

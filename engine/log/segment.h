@@ -95,6 +95,7 @@ struct Segment {
   bool is_empty_file = false;  // compaction left nothing of it but its place
   bool emptied = false;        // its prepared space is being cut off, and no record is before it
   bool deleted = false;        // its files are renamed; readers under way may finish
+  std::string removal_ending;  // what their names end with then
   std::vector<DamagedRange> damaged;
 
   // Integrity entries. `entries` are those not in the file yet; the first `chained` of them are of

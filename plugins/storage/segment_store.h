@@ -69,6 +69,7 @@ class SegmentStore final : public LogStore {
   engine::Task<void> report_opened();
   engine::Task<void> take_strays_back();
   engine::Task<engine::Result<void>> remove_unopened(engine::io::Shard& owner, PartitionKey key);
+  engine::Task<engine::Result<void>> remove_files(engine::io::Shard& owner, engine::log::Log& log);
   engine::Task<void> run_retention(std::uint32_t shard);
   engine::Task<void> run_checkpoints();
   engine::Task<void> apply_retention_once(std::uint32_t shard);

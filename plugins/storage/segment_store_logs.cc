@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/io/random_uuid.h"
+#include "engine/log/file_removal.h"
 #include "plugins/storage/shard_logs.h"
 
 namespace keelson::storage {
@@ -13,6 +14,7 @@ using engine::LogLevel;
 using engine::Result;
 using engine::Task;
 using engine::io::call_on;
+using engine::io::Gate;
 using engine::io::Shard;
 using engine::log::Log;
 
@@ -94,7 +96,28 @@ Task<Result<void>> SegmentStore::remove_log(Shard& owner, PartitionKey key) {
   if (found == mine.logs.end()) co_return co_await remove_unopened(owner, key);
   const ShardLogs::Held held = std::move(found->second);
   mine.logs.erase(found);
-  co_return co_await held.log->remove();
+  co_return co_await remove_files(owner, *held.log);
+}
+
+/// Gone once its directory has another name; the files follow in their own time, or at the next
+/// start.
+Task<Result<void>> SegmentStore::remove_files(Shard& owner, Log& log) {
+  struct Work {
+    static Task<void> remove(Shard& owner, ShardLogs& mine, std::string path) {
+      const Gate::Pass pass(mine.housekeeping);
+      const Result<void> removed =
+          co_await engine::log::remove_directory(owner, path, mine.stopping);
+      if (removed) co_return;
+      owner.logger().write(LogLevel::warning, "storage",
+                           concat("could not remove ", path, ", errno ", removed.error().sys_errno,
+                                  ": tried again at the next start"));
+    }
+  };
+  ShardLogs& mine = *by_shard_[owner.index()];
+  Result<std::string> path = co_await log.remove();
+  if (!path) co_return std::unexpected(path.error());
+  if (mine.housekeeping.enter()) owner.spawn(Work::remove(owner, mine, std::move(*path)));
+  co_return Result<void>{};
 }
 
 /// A deletion that a crash interrupted is finished before anything is opened.
@@ -107,7 +130,7 @@ Task<Result<void>> SegmentStore::remove_unopened(Shard& owner, PartitionKey key)
         co_await Log::open(by_shard_[owner.index()]->context, directory_->path_of(name),
                            {key.topic_id, key.partition}, config, hints_.at(name));
     if (!opened) co_return std::unexpected(opened.error());
-    co_return co_await (*opened)->remove();
+    co_return co_await remove_files(owner, **opened);
   }
   co_return engine::fail(Errc::not_found);
 }

@@ -41,9 +41,8 @@ RunCommand run_chosen(std::shared_ptr<Options> options,
   return [options = std::move(options), commands = std::move(commands)] {
     for (const ServerCommand<Options>& command : commands) {
       if (!command.app->parsed()) continue;
-      return run_on_one_shard([&](engine::io::Shard& shard) {
-        return command.work(shard, std::move(*options));
-      });
+      return run_on_one_shard(
+          [&](engine::io::Shard& shard) { return command.work(shard, std::move(*options)); });
     }
     return kExitUsage;
   };

@@ -233,7 +233,7 @@ TEST_F(CleanerTest, ALogThatIsClosedOrRemovedIsForgotten) {
   log.set_config(compacted());
   wait_ms(2'000);
   ASSERT_TRUE(cleaner_->stats().running);
-  const Result<void> removed = world_.run_task(shard(), log.remove());
+  const Result<std::string> removed = world_.run_task(shard(), log.remove());
   EXPECT_TRUE(removed.has_value());
   logs_[0].reset();
   wait_ms(60'000);

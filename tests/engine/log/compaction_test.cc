@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "engine/io/sim/sim_world.h"
+#include "engine/log/file_removal.h"
 #include "engine/log/verify.h"
 #include "tests/engine/log/compaction_support.h"
 
@@ -481,9 +482,16 @@ TEST(CompactionBeside, ClosingAndRemovingEndARun) {
     io::Shard& shard = run.node->shard();
     run.begin(kNoBound);
     const bool remove = seed % 2 == 0;
-    Task<Result<void>> ending = remove ? run.opened.log->remove() : run.opened.log->close();
-    const Result<void> ended = run.world.run_task(shard, std::move(ending));
-    EXPECT_TRUE(ended.has_value());
+    if (remove) {
+      const Result<std::string> left = run.world.run_task(shard, run.opened.log->remove());
+      ASSERT_TRUE(left.has_value());
+      io::Event hurry(shard);
+      const Result<void> gone = run.world.run_task(shard, remove_directory(shard, *left, hurry));
+      EXPECT_TRUE(gone.has_value());
+    } else {
+      const Result<void> closed = run.world.run_task(shard, run.opened.log->close());
+      EXPECT_TRUE(closed.has_value());
+    }
     ASSERT_TRUE(run.report.has_value());
     run.opened.log.reset();
     if (remove) {

@@ -7,6 +7,7 @@
 
 #include "engine/io/sim/sim_world.h"
 #include "engine/log/data_directory.h"
+#include "engine/log/file_removal.h"
 #include "engine/log/log.h"
 #include "tests/engine/log/log_fixture.h"
 
@@ -342,7 +343,12 @@ TEST_F(LogBehaviour, RemovedLogLeavesNothing) {
   run([](LogContext& context, LogConfig config) -> Task<void> {
     const std::unique_ptr<Log> log = co_await open_sound(context, config);
     co_await append_sound(*log, make_batch("a"));
-    const Result<void> removed = co_await log->remove();
+    const Result<std::string> left = co_await log->remove();
+    EXPECT_TRUE(left.has_value());
+    const Result<std::vector<io::DirEntry>> old = co_await io::list_dir(context.shard(), kDir);
+    EXPECT_EQ(old.error().code, Errc::not_found);
+    io::Event hurry(context.shard());
+    const Result<void> removed = co_await remove_directory(context.shard(), *left, hurry);
     EXPECT_TRUE(removed.has_value());
   });
   EXPECT_THAT(node_.disk().files(), IsEmpty());

@@ -85,8 +85,9 @@ INSTANTIATE_TEST_SUITE_P(Loads, RecycleTest, testing::ValuesIn(test::recycled_lo
                          [](const auto& parameter) { return parameter.param.name; });
 
 std::size_t dropped_files(const io::SimDisk& disk) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      disk.files(), [](const std::string& path) { return path.ends_with(".log.deleted"); }));
+  return static_cast<std::size_t>(std::ranges::count_if(disk.files(), [](const std::string& path) {
+    return path.contains(".log.") && path.ends_with(".deleted");
+  }));
 }
 
 /// Appends `count` batches, so many that the log rolls more than once.
@@ -98,10 +99,12 @@ Task<void> append_alike(Log& log, int count, std::size_t value_bytes = 50'000) {
   }
 }
 
-Task<void> drop_and_wait(io::Shard& shard, Log& log) {
+/// Until so many dropped files are there as are `kept`; not as long as it takes to be idle.
+Task<void> drop_and_wait(io::Shard& shard, const io::SimDisk& disk, Log& log, std::size_t kept) {
   const Result<std::size_t> dropped = co_await log.apply_retention();
   EXPECT_TRUE(dropped.has_value() && *dropped > 0);
-  co_await shard.sleep_for_ms(10);  // longer than file.delete.delay.ms
+  for (int i = 0; i < 18 && dropped_files(disk) != kept; ++i) co_await shard.sleep_for_ms(1);
+  EXPECT_EQ(dropped_files(disk), kept);
 }
 
 constexpr std::size_t kBlockAlignedValueBytes = 65'536 - 72;
@@ -151,19 +154,16 @@ TEST(Recycle, KeepsOneFileWhileAppendsGoOn) {
     EXPECT_TRUE(opened.has_value());
     Log& log = *opened->log;
     co_await append_alike(log, 20);
-    co_await drop_and_wait(shard, log);
-    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    co_await drop_and_wait(shard, machine.disk(), log, 1);
     co_await append_alike(log, 4);
     EXPECT_EQ(dropped_files(machine.disk()), 0u);
     EXPECT_TRUE(test::last_is_recycled(machine.disk()));
     co_await append_alike(log, 20);
-    co_await drop_and_wait(shard, log);
-    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    co_await drop_and_wait(shard, machine.disk(), log, 1);
     co_await shard.sleep_for_ms(200);  // idle
     EXPECT_EQ(dropped_files(machine.disk()), 0u);
     co_await append_alike(log, 20);
-    co_await drop_and_wait(shard, log);
-    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    co_await drop_and_wait(shard, machine.disk(), log, 1);
     const Result<void> closed = co_await log.close();
     EXPECT_TRUE(closed.has_value());
     EXPECT_EQ(dropped_files(machine.disk()), 0u);
@@ -206,11 +206,10 @@ TEST(Recycle, TheLastBatchOfAFileFitsOnAShortDisk) {
     EXPECT_TRUE(opened.has_value());
     Log& log = *opened->log;
     co_await append_alike(log, 18, kBlockAlignedValueBytes);
-    co_await drop_and_wait(shard, log);
+    co_await drop_and_wait(shard, machine.disk(), log, 1);
     co_await append_alike(log, 3, kBlockAlignedValueBytes);
     EXPECT_TRUE(test::last_is_recycled(machine.disk()));
-    co_await drop_and_wait(shard, log);
-    EXPECT_EQ(dropped_files(machine.disk()), 1u);
+    co_await drop_and_wait(shard, machine.disk(), log, 1);
     io::SimDisk& disk = machine.disk();
     disk.set_total_bytes(disk.total_bytes() - disk.free_bytes() + (std::uint64_t{512} << 10));
     for (int i = 0; i < 4 && log.size_bytes() % (4 * batch_bytes) != 0; ++i) {
@@ -235,8 +234,7 @@ TEST(Recycle, RelaxedLogsKeepNoFile) {
     Result<RecycledLog> opened = co_await test::open_recycled(shard, config);
     EXPECT_TRUE(opened.has_value());
     co_await append_alike(*opened->log, 20);
-    co_await drop_and_wait(shard, *opened->log);
-    EXPECT_EQ(dropped_files(machine.disk()), 0u);
+    co_await drop_and_wait(shard, machine.disk(), *opened->log, 0);
     const Result<void> closed = co_await opened->log->close();
     EXPECT_TRUE(closed.has_value());
   }(node.shard(), node));

@@ -40,6 +40,7 @@ struct Load {
 LogLimits quick_limits() {
   LogLimits limits;
   limits.disk_reserve_bytes = 1 << 20;
+  limits.removal_step_bytes = 4096;  // so that files are cut while others read
   limits.sidecar_delay_ms = 2;
   limits.idle_after_ms = 20;
   return limits;

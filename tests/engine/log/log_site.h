@@ -34,6 +34,7 @@ inline engine::log::LogLimits site_limits() {
   limits.cache_bytes = 32 << 10;  // older records are read from disk
   limits.disk_reserve_bytes = 1 << 20;
   limits.producer_draft_bytes = 3'000;
+  limits.removal_step_bytes = 4096;  // so that files are cut while others read
   limits.sidecar_delay_ms = 2;
   limits.idle_after_ms = 20;
   return limits;

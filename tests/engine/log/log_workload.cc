@@ -91,7 +91,7 @@ void Workload::tell() {
 
 Writer Workload::writer() {
   Writer made(shard_, log(), model_, profile_.load, listener_);
-  made.set_epoch(epoch_);
+  made.set_epoch(model_.epoch);
   return made;
 }
 
@@ -132,7 +132,7 @@ Task<bool> Workload::open() {
   EXPECT_GE(end, model_.required_end(false));
   model_.settle(end);
   model_.settle_start(std::max(model_.told_start, log().log_start_offset().value()));
-  epoch_ = std::max(epoch_, log().latest_epoch());
+  EXPECT_LE(log().latest_epoch(), model_.epoch);
   tell();
   co_return true;
 }
@@ -190,7 +190,7 @@ Task<bool> Workload::perform(Deed deed) {
         co_return true;
       }(shard_, static_cast<std::int64_t>(random(deed == Deed::pause ? 40 : 4'000)));
     case Deed::next_epoch:
-      epoch_ = LeaderEpoch{epoch_.value() + 1};
+      model_.epoch = engine::LeaderEpoch{model_.epoch.value() + 1};
       return [](io::Shard& shard) -> Task<bool> {
         co_await shard.sleep_for_ms(0);
         co_return true;

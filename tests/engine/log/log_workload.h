@@ -88,7 +88,6 @@ class Workload {
   std::uint64_t& done_;
   ModelListener* const listener_;
   Site site_;
-  LeaderEpoch epoch_{0};
   bool may_fail_ = false;
 };
 

@@ -53,6 +53,7 @@ struct ReferenceLog {
   std::optional<std::int64_t> cut;   // everything from here on is being cut off, or was
   std::int64_t attempted_below = 0;  // no compaction has looked at what is at or above
   std::int64_t replicated = 0;       // the high watermark as far as it matters: no end is cut below
+  engine::LeaderEpoch epoch{0};      // that batches get: it never goes back, whatever a log lost
   std::vector<Producer> producers = {{100}, {200}, {300}, {400}};  // the first two transactional
 
   bool is_shown(const ModelRecord& record) const {
