@@ -169,6 +169,18 @@ class Requests(unittest.TestCase):
         bad = one.call(topic_partitions=None)
         self.assertEqual(wire.error_name(bad["error_code"]), "FENCED_MEMBER_EPOCH")
 
+    def test_who_must_give_up_more_stays_in_its_epoch(self):
+        one = self.member()
+        one.beat()
+        first = one.epoch
+        seen = []
+        for joining in (1, 2, 0):
+            for _ in range(joining):
+                self.member().beat()
+            one.beat()
+            seen.append((one.count(), one.epoch - first))
+        self.assertEqual(seen, [(2, 0), (1, 0), (1, 3)])
+
     def test_static_members(self):
         one = self.member(instance_id="i1")
         self.assertEqual(one.beat(), "NONE")

@@ -54,6 +54,22 @@ TEST(ConsumerGroup, PartitionsMoveOnlyAfterTheirOwnerHasGivenThemUp) {
   EXPECT_EQ(host.group->state(), ConsumerState::stable);
 }
 
+TEST(ConsumerGroup, WhoMustGiveUpMoreStaysInItsEpoch) {
+  ConsumerHarness host;
+  TestClient one(host, "m1");
+  one.beat();
+  host.heartbeat(consumer_join("m2"));
+  one.beat();
+  EXPECT_EQ(one.owned.size(), 2u);
+  host.heartbeat(consumer_join("m3"));
+  host.heartbeat(consumer_join("m4"));
+  one.beat();
+  EXPECT_EQ(one.owned.size(), 1u);
+  EXPECT_EQ(one.epoch, 1);
+  one.beat();
+  EXPECT_EQ(one.epoch, 4);
+}
+
 TEST(ConsumerGroup, RefusesMalformedCalls) {
   const ConsumerGroupSettings settings;
   const auto error_of = [&](auto change) {
