@@ -62,6 +62,7 @@ struct ConsumerStep {
   // For ConsumerGroup::settle().
   std::optional<std::uint64_t> view_version;
   std::optional<std::int64_t> regexes_resolved_ms;
+  std::optional<std::string> confirmed;  // this member has named its assignment as it now is
 };
 
 enum class ConsumerState : std::uint8_t { empty, assigning, reconciling, stable };
@@ -191,6 +192,8 @@ class ConsumerGroup {
   // What a restart may forget.
   std::optional<std::uint64_t> view_version_;  // whose topics the group's epoch knows
   std::int64_t regexes_resolved_ms_ = 0;
+  /// Members that have named what they are assigned: no answer that told them of it was lost.
+  std::set<std::string> confirmed_;
 };
 
 }  // namespace keelson::offsets

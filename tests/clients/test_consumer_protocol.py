@@ -169,6 +169,32 @@ class Requests(unittest.TestCase):
         bad = one.call(topic_partitions=None)
         self.assertEqual(wire.error_name(bad["error_code"]), "FENCED_MEMBER_EPOCH")
 
+    def test_an_answer_lost_in_an_epoch_that_stays(self):
+        """A client that repeats the same heartbeat learns what it has missed; from Kafka it does
+        not, before it asks in full."""
+        one, two = self.member(), self.member()
+        one.beat()
+        one.beat()
+        self.assertIsNone(one.call()["assignment"])
+        two.beat()
+
+        def told(member):
+            answer = member.call()
+            self.assertEqual(answer["member_epoch"], member.epoch)
+            assignment = answer["assignment"]
+            return None if assignment is None else sum(
+                len(topic["partitions"]) for topic in assignment["topic_partitions"])
+        repeated = None if is_kafka() else 2
+        self.assertEqual([told(one) for _ in range(3)], [2, repeated, repeated])
+        full = one.call(rebalance_timeout_ms=60_000, subscribed_topic_names=["four"],
+                        topic_partitions=one.partitions())
+        self.assertEqual(len(full["assignment"]["topic_partitions"][0]["partitions"]), 2)
+        one.owned = {topic["topic_id"]: set(topic["partitions"])
+                     for topic in full["assignment"]["topic_partitions"]}
+        one.beat()
+        self.assertIsNone(one.call()["assignment"])
+        self.assertEqual([told(two) for _ in range(3)], [2, repeated, repeated])
+
     def test_who_must_give_up_more_stays_in_its_epoch(self):
         one = self.member()
         one.beat()

@@ -141,6 +141,43 @@ TEST(ConsumerGroup, AnEpochWhoseAnswerWasLostIsNotFencedUnlessItHasTooMuch) {
   EXPECT_EQ(one.owned.size(), 5u);  // a full call is answered in full
 }
 
+// An answer can be lost without the client asking for everything again: librdkafka repeats a
+// heartbeat that timed out as it was.
+TEST(ConsumerGroup, AnAssignmentIsToldUntilTheMemberNamesIt) {
+  ConsumerHarness host;
+  TestClient one(host, "m1");
+  TestClient two(host, "m2");
+  one.beat();
+  one.beat();
+  EXPECT_FALSE(host.heartbeat(keep_alive("m1", 1)).assignment.has_value());
+  two.beat();
+  for (int lost = 0; lost < 3; ++lost) {
+    const ConsumerHeartbeatAnswer told = host.heartbeat(keep_alive("m1", 1));
+    ASSERT_TRUE(told.assignment.has_value());
+    EXPECT_EQ(told.assignment->at(0).partitions.size(), 2u);
+  }
+  EXPECT_FALSE(host.heartbeat(one.call()).assignment.has_value());  // says that it has four
+  one.learn(host.heartbeat(keep_alive("m1", 1)));
+  one.beat();
+  EXPECT_EQ(one.epoch, 2);
+  EXPECT_FALSE(host.heartbeat(keep_alive("m1", 2)).assignment.has_value());
+
+  // The same where partitions come, in an epoch that stays: nobody would read them.
+  for (int lost = 0; lost < 3; ++lost) {
+    const ConsumerHeartbeatAnswer told = host.heartbeat(keep_alive("m2", 2));
+    ASSERT_TRUE(told.assignment.has_value());
+    EXPECT_EQ(told.assignment->at(0).partitions.size(), 2u);
+  }
+  two.learn(host.heartbeat(keep_alive("m2", 2)));
+  two.beat();
+  EXPECT_FALSE(host.heartbeat(keep_alive("m2", 2)).assignment.has_value());
+
+  host.restart();  // which may have cut off any answer
+  EXPECT_TRUE(host.heartbeat(keep_alive("m2", 2)).assignment.has_value());
+  two.beat();
+  EXPECT_FALSE(host.heartbeat(keep_alive("m2", 2)).assignment.has_value());
+}
+
 TEST(ConsumerGroup, AFencedMemberComesBackWithItsId) {
   ConsumerHarness host;
   TestClient one(host, "m1");
