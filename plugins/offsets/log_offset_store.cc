@@ -55,25 +55,25 @@ Task<ApiResult<void>> LogOffsetStore::apply(std::shared_ptr<const ClusterView> b
 Task<void> LogOffsetStore::spawn_forget(std::uint32_t shard,
                                         std::shared_ptr<const GoneTopics> gone) {
   // Each task holds its coordinator's gate from its first step on.
-  for (const auto& [key, coordinator] : coordinators_[shard]) coordinator->forget_topics(gone);
+  for (const auto& [key, served] : coordinators_[shard]) served.coordinator->forget_topics(gone);
   co_return;
 }
 
-std::vector<PartitionKey> LogOffsetStore::led_partitions(const ClusterView& view,
-                                                         std::uint32_t shard) const {
-  std::vector<PartitionKey> keys;
+std::map<PartitionKey, engine::LeaderEpoch> LogOffsetStore::led_partitions(
+    const ClusterView& view, std::uint32_t shard) const {
+  std::map<PartitionKey, engine::LeaderEpoch> led;
   const TopicView* const topic = view.find(kOffsetsTopic);
-  if (topic == nullptr) return keys;
+  if (topic == nullptr) return led;
   for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
     const PartitionKey key{topic->id, static_cast<std::int32_t>(i)};
     if (topic->partitions[i].leader != parts_.self || parts_.owner(key) != shard) continue;
-    keys.push_back(key);
+    led.emplace(key, topic->partitions[i].leader_epoch);
   }
-  return keys;
+  return led;
 }
 
 Task<void> LogOffsetStore::adopt(std::shared_ptr<const ClusterView> view) {
-  for (std::uint32_t shard = 0; shard < parts_.shards.size(); ++shard) {
+  for (std::uint32_t shard = 0; shard < parts_.shards.size() && !stopped_; ++shard) {
     const auto work = [this, shard, view] { return adopt_on(shard, view); };
     co_await call_on(parts_.shards.at(0), parts_.shards.at(shard), work);
   }
@@ -81,22 +81,29 @@ Task<void> LogOffsetStore::adopt(std::shared_ptr<const ClusterView> view) {
 
 Task<void> LogOffsetStore::adopt_on(std::uint32_t shard, std::shared_ptr<const ClusterView> view) {
   Coordinators& here = coordinators_[shard];
-  const std::vector<PartitionKey> led = led_partitions(*view, shard);
+  const std::map<PartitionKey, engine::LeaderEpoch> led = led_partitions(*view, shard);
   std::vector<std::unique_ptr<PartitionCoordinator>> leaving;
   for (auto entry = here.begin(); entry != here.end();) {
-    if (std::find(led.begin(), led.end(), entry->first) != led.end()) {
+    const auto still = led.find(entry->first);
+    if (still != led.end() && still->second == entry->second.epoch) {
       ++entry;
       continue;
     }
-    leaving.push_back(std::move(entry->second));
+    leaving.push_back(std::move(entry->second.coordinator));
     entry = here.erase(entry);
   }
+  // The new ones are there at once, and say that they are loading; they read the log when no write
+  // of those before them can come to it any more.
+  std::vector<PartitionKey> fresh;
+  for (const auto& [key, epoch] : led) {
+    if (here.contains(key)) continue;
+    here.emplace(key, Served{epoch, make_coordinator(shard, key)});
+    fresh.push_back(key);
+  }
   for (const auto& coordinator : leaving) co_await coordinator->stop();
-  for (const PartitionKey& key : led) {
-    std::unique_ptr<PartitionCoordinator>& coordinator = here[key];
-    if (coordinator) continue;
-    coordinator = make_coordinator(shard, key);
-    coordinator->start();
+  for (const PartitionKey& key : fresh) {
+    PartitionCoordinator* const coordinator = at({key, shard});
+    if (coordinator != nullptr) coordinator->start();  // else the store was stopped meanwhile
   }
 }
 
@@ -140,7 +147,7 @@ Task<void> LogOffsetStore::stop() {
 Task<void> LogOffsetStore::stop_on(std::uint32_t shard) {
   // Out of the map first: whoever comes meanwhile finds nothing.
   const Coordinators leaving = std::exchange(coordinators_[shard], {});
-  for (const auto& [key, coordinator] : leaving) co_await coordinator->stop();
+  for (const auto& [key, served] : leaving) co_await served.coordinator->stop();
 }
 
 // Hops --------------------------------------------------------------------------------------------
@@ -160,7 +167,7 @@ std::optional<LogOffsetStore::Place> LogOffsetStore::locate(std::string_view gro
 PartitionCoordinator* LogOffsetStore::at(const Place& place) {
   const Coordinators& here = coordinators_[place.shard];
   const auto found = here.find(place.key);
-  return found == here.end() ? nullptr : found->second.get();
+  return found == here.end() ? nullptr : found->second.coordinator.get();
 }
 
 template <class R, class F>
@@ -184,7 +191,7 @@ Task<R> LogOffsetStore::on_group(Shard& home, std::string group_id, R refused, F
 template <class F>
 Task<void> LogOffsetStore::on_all_of(std::uint32_t shard, F& work) {
   std::vector<PartitionKey> keys;
-  for (const auto& [key, coordinator] : coordinators_[shard]) keys.push_back(key);
+  for (const auto& [key, served] : coordinators_[shard]) keys.push_back(key);
   for (const PartitionKey& key : keys) {
     PartitionCoordinator* const coordinator = at({key, shard});
     if (coordinator == nullptr) continue;  // left meanwhile
