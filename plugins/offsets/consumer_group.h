@@ -96,6 +96,11 @@ class ConsumerGroup {
   /// consumer protocol, or nobody is left.
   std::optional<ClassicGroupState> downgraded(const std::string& leaving,
                                               const ConsumerScene& scene) const;
+  /// The same where `step`, the join of `call`, puts it in the place of a static member that was
+  /// the last of the consumer protocol.
+  std::optional<ClassicGroupState> downgraded_by(const JoinGroupCall& call,
+                                                 const ConsumerStep& step,
+                                                 const ConsumerScene& scene) const;
   bool supports(const JoinGroupCall& call, const ClusterView& view) const;
   /// The answer's epoch is the generation. The group supports the call.
   ConsumerStep join_classic(const JoinGroupCall& call, std::string member_id,

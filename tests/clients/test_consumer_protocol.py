@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import subprocess
 import threading
 import time
@@ -224,6 +225,41 @@ class Requests(unittest.TestCase):
         self.assertEqual([m["member_id"] for m in self.described()["members"]], [other.id])
         answer = one.call(member_epoch=1, instance_id="i1")
         self.assertEqual(wire.error_name(answer["error_code"]), "FENCED_INSTANCE_ID")
+
+    def test_a_static_member_that_comes_again_without_having_left(self):
+        """As one that was fenced has to. Kafka refuses it, which ends a client."""
+        one = self.member(instance_id="i1")
+        one.beat()
+        one.epoch = 0
+        self.assertEqual(one.beat(), "UNRELEASED_INSTANCE_ID" if is_kafka() else "NONE")
+
+    def test_a_classic_member_in_the_place_of_the_last_of_the_new_protocol(self):
+        self.member(instance_id="i1").beat()
+
+        def kind():
+            return [(g["group_type"], g["group_state"])
+                    for g in self.client.call("ListGroups", 5)["groups"]
+                    if g["group_id"] == self.group]
+        self.assertEqual(kind(), [("consumer", "Stable")])
+        topics = struct.pack(">ih4s", 1, 4, b"four")
+        joined = self.client.call(
+            "JoinGroup", 9, group_id=self.group, session_timeout_ms=6000,
+            rebalance_timeout_ms=6000, member_id="", group_instance_id="i1",
+            protocol_type="consumer", reason=None,
+            protocols=[{"name": "range",
+                        "metadata": struct.pack(">h", 1) + topics + struct.pack(">ii", -1, 0)}])
+        self.assertEqual(wire.error_name(joined["error_code"]), "NONE")
+        self.assertEqual(kind(), [("classic", "Stable")])
+        synced = self.client.call(
+            "SyncGroup", 5, group_id=self.group, generation_id=joined["generation_id"],
+            member_id=joined["member_id"], group_instance_id="i1", protocol_type="consumer",
+            protocol_name=joined["protocol_name"], assignments=[])
+        self.assertEqual(wire.error_name(synced["error_code"]), "NONE")
+        self.assertEqual(synced["assignment"][2:32], topics + struct.pack(">5i", 4, 0, 1, 2, 3))
+        beat = self.client.call("Heartbeat", 4, group_id=self.group, group_instance_id="i1",
+                                generation_id=joined["generation_id"],
+                                member_id=joined["member_id"])
+        self.assertEqual(wire.error_name(beat["error_code"]), "NONE")
 
     def test_leaving_and_silence(self):
         one, two = self.member(), self.member()
