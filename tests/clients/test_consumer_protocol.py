@@ -114,7 +114,8 @@ class Requests(unittest.TestCase):
     def test_partitions_change_hands_when_they_are_given_up(self):
         one, two = self.member(), self.member()
         self.assertEqual(one.beat(), "NONE")
-        first = one.epoch  # 1 here, 2 in Kafka
+        first = one.epoch
+        self.assertEqual(first, 2)
         self.assertEqual(one.count(), 4)
         self.assertEqual(two.beat(), "NONE")
         self.assertEqual((two.epoch, two.count()), (first + 1, 0))

@@ -228,7 +228,7 @@ TEST(PartitionMigration, ClassicMembersOfAConsumerGroupFollowItsRules) {
   ClassicClient one(host);
   one.begin_join();
   ASSERT_TRUE(one.end_join());
-  EXPECT_EQ(one.generation, 2);
+  EXPECT_EQ(one.generation, 3);
   EXPECT_EQ(one.sync(), ApiErrc::none);
   EXPECT_TRUE(one.owned.empty());
   EXPECT_EQ(one.heartbeat(), ApiErrc::none);  // m3 has not given up anything yet
