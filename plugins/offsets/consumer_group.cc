@@ -70,6 +70,7 @@ void ConsumerGroup::set_member(const std::string& member_id, const ConsumerMembe
   if (!record.value) {
     if (known == members_.end()) return;
     disown(member_id, known->second.assignment);
+    confirmed_.erase(member_id);
     members_.erase(known);
     return;
   }
@@ -79,6 +80,7 @@ void ConsumerGroup::set_member(const std::string& member_id, const ConsumerMembe
 
 void ConsumerGroup::set_assignment(const std::string& member_id,
                                    const ConsumerAssignmentRecord& record) {
+  confirmed_.erase(member_id);
   if (!record.value) {
     const auto known = members_.find(member_id);
     if (known == members_.end()) return;
@@ -122,6 +124,7 @@ void ConsumerGroup::apply(const GroupRecord& record) {
 void ConsumerGroup::settle(const ConsumerStep& step) {
   if (step.view_version) view_version_ = step.view_version;
   if (step.regexes_resolved_ms) regexes_resolved_ms_ = *step.regexes_resolved_ms;
+  if (step.confirmed) confirmed_.insert(*step.confirmed);
 }
 
 std::vector<GroupRecord> ConsumerGroup::records() const {

@@ -62,6 +62,7 @@ struct ConsumerStep {
   // For ConsumerGroup::settle().
   std::optional<std::uint64_t> view_version;
   std::optional<std::int64_t> regexes_resolved_ms;
+  std::optional<std::string> confirmed;  // this member has named its assignment as it now is
 };
 
 enum class ConsumerState : std::uint8_t { empty, assigning, reconciling, stable };
@@ -95,6 +96,11 @@ class ConsumerGroup {
   /// consumer protocol, or nobody is left.
   std::optional<ClassicGroupState> downgraded(const std::string& leaving,
                                               const ConsumerScene& scene) const;
+  /// The same where `step`, the join of `call`, puts it in the place of a static member that was
+  /// the last of the consumer protocol.
+  std::optional<ClassicGroupState> downgraded_by(const JoinGroupCall& call,
+                                                 const ConsumerStep& step,
+                                                 const ConsumerScene& scene) const;
   bool supports(const JoinGroupCall& call, const ClusterView& view) const;
   /// The answer's epoch is the generation. The group supports the call.
   ConsumerStep join_classic(const JoinGroupCall& call, std::string member_id,
@@ -191,6 +197,8 @@ class ConsumerGroup {
   // What a restart may forget.
   std::optional<std::uint64_t> view_version_;  // whose topics the group's epoch knows
   std::int64_t regexes_resolved_ms_ = 0;
+  /// Members that have named what they are assigned: no answer that told them of it was lost.
+  std::set<std::string> confirmed_;
 };
 
 }  // namespace keelson::offsets

@@ -90,6 +90,18 @@ std::optional<ClassicGroupState> ConsumerGroup::downgraded(const std::string& le
   return state;
 }
 
+std::optional<ClassicGroupState> ConsumerGroup::downgraded_by(const JoinGroupCall& call,
+                                                              const ConsumerStep& step,
+                                                              const ConsumerScene& scene) const {
+  if (!call.group_instance_id) return std::nullopt;
+  const std::string* const holder = find_instance(*call.group_instance_id);
+  if (holder == nullptr || members_.at(*holder).metadata.classic) return std::nullopt;
+  ConsumerGroup next(group_id_, settings_);
+  for (const GroupRecord& record : records()) next.apply(record);
+  for (const GroupRecord& record : step.records) next.apply(record);
+  return next.downgraded({}, scene);
+}
+
 /// A classic member must speak for consumers, and share a protocol with the others of its kind: one
 /// day they may be alone again.
 bool ConsumerGroup::supports(const JoinGroupCall& call, const ClusterView& view) const {

@@ -16,7 +16,9 @@ namespace keelson::offsets {
 class ConsumerGroup::Draft {
  public:
   Draft(const ConsumerGroup& group, const ConsumerScene& scene)
-      : group_(group), scene_(scene), epoch_(group.group_.epoch) {}
+      : group_(group),
+        scene_(scene),
+        epoch_(group.has_epoch_ ? group.group_.epoch : kEpochBeforeFirst) {}
 
   void add(GroupRecord record) { step_.records.push_back(std::move(record)); }
   /// Tombstones of a member that goes, or whose place another takes.

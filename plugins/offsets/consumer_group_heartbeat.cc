@@ -98,6 +98,23 @@ std::vector<TopicPartitions> assignment_of(const ConsumerMemberAssignment& membe
   return list;
 }
 
+/// Whether a client names what it is assigned, all of it and nothing else.
+bool names_all(const std::vector<TopicPartitions>& owned, const PartitionEpochs& assigned) {
+  PartitionSet named;
+  for (const TopicPartitions& topic : owned) {
+    if (topic.partitions.empty()) continue;
+    named[topic.topic_id].insert(topic.partitions.begin(), topic.partitions.end());
+  }
+  if (named.size() != assigned.size()) return false;
+  return std::all_of(assigned.begin(), assigned.end(), [&](const auto& entry) {
+    const auto found = named.find(entry.first);
+    return found != named.end() && found->second.size() == entry.second.size() &&
+           std::all_of(entry.second.begin(), entry.second.end(), [&](const auto& partition) {
+             return found->second.contains(partition.first);
+           });
+  });
+}
+
 bool same_partitions(const PartitionEpochs& a, const PartitionEpochs& b) {
   const auto same_keys = [](const auto& x, const auto& y) { return x.first == y.first; };
   if (a.size() != b.size()) return false;
@@ -245,7 +262,15 @@ ConsumerStep ConsumerGroup::join(const ConsumerHeartbeatCall& call,
   step.answer.member_id = call.member_id;
   step.answer.member_epoch = member.assignment.epoch;
   step.answer.heartbeat_interval_ms = scene.times.heartbeat_interval_ms;
-  if (full || !same_partitions(before->assignment.assigned, member.assignment.assigned)) {
+  if (call.owned && names_all(*call.owned, member.assignment.assigned)) {
+    step.confirmed = call.member_id;
+  }
+  // Kafka tells it once. Where that answer is lost and the client does not ask in full, as
+  // librdkafka after a time-out, the member would not learn of it before the next change: what it
+  // shall give up is waited for, what it got nobody reads. So it is told until it names it.
+  const bool in_doubt = !call.owned && !confirmed_.contains(call.member_id);
+  if (full || in_doubt ||
+      !same_partitions(before->assignment.assigned, member.assignment.assigned)) {
     step.answer.assignment = assignment_of(member.assignment);
   }
   return std::move(step);

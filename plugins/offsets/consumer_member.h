@@ -22,6 +22,10 @@ inline constexpr std::int32_t kJoinEpoch = 0;
 inline constexpr std::int32_t kLeaveEpoch = -1;
 inline constexpr std::int32_t kLeaveStaticEpoch = -2;  // will come back before its session ends
 
+/// Of a group of which nothing was written yet; its first change makes it 2 (source: Kafka 4.3.1,
+/// ModernGroup).
+inline constexpr std::int32_t kEpochBeforeFirst = 1;
+
 /// Numbers as stored (source: Kafka 4.3.1, MemberState).
 enum class MemberState : std::int8_t {
   stable = 0,

@@ -1,6 +1,5 @@
 #include "plugins/offsets/consumer_reconciliation.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace keelson::offsets {
@@ -31,10 +30,9 @@ bool still_owns(const std::vector<TopicPartitions>* owned, const PartitionEpochs
 
 ConsumerMemberAssignment reconcile(const ReconciliationInput& input) {
   const ConsumerMemberAssignment& current = input.current;
-  std::int32_t epoch = current.epoch;
-  if (current.state == MemberState::unrevoked_partitions) {
-    if (still_owns(input.owned, current.revoking)) return current;
-    epoch = std::min(epoch + 1, input.target_epoch);  // it has given up what it was asked for
+  if (current.state == MemberState::unrevoked_partitions &&
+      still_owns(input.owned, current.revoking)) {
+    return current;
   }
 
   ConsumerMemberAssignment next;
@@ -46,7 +44,7 @@ ConsumerMemberAssignment reconcile(const ReconciliationInput& input) {
   }
   if (!next.revoking.empty() && still_owns(input.owned, next.revoking)) {
     next.state = MemberState::unrevoked_partitions;
-    next.epoch = epoch;
+    next.epoch = current.epoch;
   } else {
     next.revoking.clear();
     next.epoch = input.target_epoch;

@@ -5,15 +5,14 @@
 #include <utility>
 
 #include "plugins/offsets/group_partition.h"
+#include "plugins/offsets/log_offset_store_hops.h"
 #include "plugins/registry/settings/effective.h"
 
 namespace keelson::offsets {
 
 using engine::Task;
 using engine::io::call_on;
-using engine::io::Event;
 using engine::io::Shard;
-using engine::io::TaskGroup;
 
 LogOffsetStore::LogOffsetStore(LogOffsetStoreParts parts)
     : parts_(std::move(parts)), coordinators_(parts_.shards.size()) {
@@ -55,25 +54,25 @@ Task<ApiResult<void>> LogOffsetStore::apply(std::shared_ptr<const ClusterView> b
 Task<void> LogOffsetStore::spawn_forget(std::uint32_t shard,
                                         std::shared_ptr<const GoneTopics> gone) {
   // Each task holds its coordinator's gate from its first step on.
-  for (const auto& [key, coordinator] : coordinators_[shard]) coordinator->forget_topics(gone);
+  for (const auto& [key, served] : coordinators_[shard]) served.coordinator->forget_topics(gone);
   co_return;
 }
 
-std::vector<PartitionKey> LogOffsetStore::led_partitions(const ClusterView& view,
-                                                         std::uint32_t shard) const {
-  std::vector<PartitionKey> keys;
+std::map<PartitionKey, engine::LeaderEpoch> LogOffsetStore::led_partitions(
+    const ClusterView& view, std::uint32_t shard) const {
+  std::map<PartitionKey, engine::LeaderEpoch> led;
   const TopicView* const topic = view.find(kOffsetsTopic);
-  if (topic == nullptr) return keys;
+  if (topic == nullptr) return led;
   for (std::size_t i = 0; i < topic->partitions.size(); ++i) {
     const PartitionKey key{topic->id, static_cast<std::int32_t>(i)};
     if (topic->partitions[i].leader != parts_.self || parts_.owner(key) != shard) continue;
-    keys.push_back(key);
+    led.emplace(key, topic->partitions[i].leader_epoch);
   }
-  return keys;
+  return led;
 }
 
 Task<void> LogOffsetStore::adopt(std::shared_ptr<const ClusterView> view) {
-  for (std::uint32_t shard = 0; shard < parts_.shards.size(); ++shard) {
+  for (std::uint32_t shard = 0; shard < parts_.shards.size() && !stopped_; ++shard) {
     const auto work = [this, shard, view] { return adopt_on(shard, view); };
     co_await call_on(parts_.shards.at(0), parts_.shards.at(shard), work);
   }
@@ -81,22 +80,29 @@ Task<void> LogOffsetStore::adopt(std::shared_ptr<const ClusterView> view) {
 
 Task<void> LogOffsetStore::adopt_on(std::uint32_t shard, std::shared_ptr<const ClusterView> view) {
   Coordinators& here = coordinators_[shard];
-  const std::vector<PartitionKey> led = led_partitions(*view, shard);
+  const std::map<PartitionKey, engine::LeaderEpoch> led = led_partitions(*view, shard);
   std::vector<std::unique_ptr<PartitionCoordinator>> leaving;
   for (auto entry = here.begin(); entry != here.end();) {
-    if (std::find(led.begin(), led.end(), entry->first) != led.end()) {
+    const auto still = led.find(entry->first);
+    if (still != led.end() && still->second == entry->second.epoch) {
       ++entry;
       continue;
     }
-    leaving.push_back(std::move(entry->second));
+    leaving.push_back(std::move(entry->second.coordinator));
     entry = here.erase(entry);
   }
+  // The new ones are there at once, and say that they are loading; they read the log when no write
+  // of those before them can come to it any more.
+  std::vector<PartitionKey> fresh;
+  for (const auto& [key, epoch] : led) {
+    if (here.contains(key)) continue;
+    here.emplace(key, Served{epoch, make_coordinator(shard, key)});
+    fresh.push_back(key);
+  }
   for (const auto& coordinator : leaving) co_await coordinator->stop();
-  for (const PartitionKey& key : led) {
-    std::unique_ptr<PartitionCoordinator>& coordinator = here[key];
-    if (coordinator) continue;
-    coordinator = make_coordinator(shard, key);
-    coordinator->start();
+  for (const PartitionKey& key : fresh) {
+    PartitionCoordinator* const coordinator = at({key, shard});
+    if (coordinator != nullptr) coordinator->start();  // else the store was stopped meanwhile
   }
 }
 
@@ -140,7 +146,7 @@ Task<void> LogOffsetStore::stop() {
 Task<void> LogOffsetStore::stop_on(std::uint32_t shard) {
   // Out of the map first: whoever comes meanwhile finds nothing.
   const Coordinators leaving = std::exchange(coordinators_[shard], {});
-  for (const auto& [key, coordinator] : leaving) co_await coordinator->stop();
+  for (const auto& [key, served] : leaving) co_await served.coordinator->stop();
 }
 
 // Hops --------------------------------------------------------------------------------------------
@@ -160,311 +166,19 @@ std::optional<LogOffsetStore::Place> LogOffsetStore::locate(std::string_view gro
 PartitionCoordinator* LogOffsetStore::at(const Place& place) {
   const Coordinators& here = coordinators_[place.shard];
   const auto found = here.find(place.key);
-  return found == here.end() ? nullptr : found->second.get();
+  return found == here.end() ? nullptr : found->second.coordinator.get();
 }
 
-template <class R, class F>
-Task<R> LogOffsetStore::on_coordinator(Place place, R refused, F& work) {
-  PartitionCoordinator* const coordinator = at(place);
-  if (coordinator == nullptr) co_return refused;
-  Task<R> task = work(*coordinator);
-  co_return co_await task;
-}
-
-template <class R, class F>
-Task<R> LogOffsetStore::on_group(Shard& home, std::string group_id, R refused, F work) {
-  const std::optional<Place> place = locate(group_id);
-  if (!place) co_return refused;
-  const auto there = [this, &place, &refused, &work] {
-    return on_coordinator<R>(*place, refused, work);
-  };
-  co_return co_await call_on(home, parts_.shards.at(place->shard), there);
-}
-
-template <class F>
-Task<void> LogOffsetStore::on_all_of(std::uint32_t shard, F& work) {
-  std::vector<PartitionKey> keys;
-  for (const auto& [key, coordinator] : coordinators_[shard]) keys.push_back(key);
-  for (const PartitionKey& key : keys) {
-    PartitionCoordinator* const coordinator = at({key, shard});
-    if (coordinator == nullptr) continue;  // left meanwhile
-    Task<void> task = work(*coordinator);
-    co_await task;
-  }
-}
-
-template <class F>
-Task<void> LogOffsetStore::on_all(Shard& home, F work) {
-  for (std::uint32_t shard = 0; shard < parts_.shards.size(); ++shard) {
-    const auto there = [this, shard, &work] { return on_all_of(shard, work); };
-    co_await call_on(home, parts_.shards.at(shard), there);
-  }
-}
-
-// Requests that wait ------------------------------------------------------------------------------
+// The internal topic ------------------------------------------------------------------------------
 
 namespace {
-
-/// Wakes those that wait for `target` when the client goes.
-struct Relay : Event::Subscription {
-  explicit Relay(Event& target) : target(target) {
-    on_release = [](engine::io::detail::Waiter& self) {
-      static_cast<Relay&>(self).target.notify();
-    };
-  }
-  Event& target;
-};
-
-Task<void> wait_for_either(Event& done, Event& cancelled) {
-  if (done.is_set() || cancelled.is_set()) co_return;
-  Relay relay(done);
-  cancelled.subscribe(relay);
-  co_await done.wait();
-}
-
-Task<void> abandon(Parked& parked) {
-  parked.abandon();
-  co_return;
-}
-
-Task<JoinGroupAnswer> begin(PartitionCoordinator& coordinator, JoinGroupCall call, Parked& parked) {
-  return coordinator.join(std::move(call), parked);
-}
-Task<SyncGroupAnswer> begin(PartitionCoordinator& coordinator, SyncGroupCall call, Parked& parked) {
-  return coordinator.sync(std::move(call), parked);
-}
-
-}  // namespace
-
-template <class Answer, class Call>
-Task<void> LogOffsetStore::run_parked(Shard& home, Place place, Call call, Parked& parked,
-                                      Answer& answer, Event& done) {
-  auto work = [&call, &parked](PartitionCoordinator& coordinator) {
-    return begin(coordinator, std::move(call), parked);
-  };
-  const auto there = [this, &place, &answer, &work] {
-    return on_coordinator<Answer>(place, answer, work);
-  };
-  answer = co_await call_on(home, parts_.shards.at(place.shard), there);
-  done.set();
-}
-
-/// `answer` comes as the refusal where the group is not here.
-template <class Answer, class Call>
-Task<Answer> LogOffsetStore::park(Shard& home, Call call, Answer answer, Event& cancelled) {
-  const std::optional<Place> place = locate(call.group_id);
-  if (!place) co_return answer;
-  Shard& owner = parts_.shards.at(place->shard);
-  Parked parked(owner);
-  Event done(home);
-  TaskGroup running(home);
-  running.start(run_parked<Answer, Call>(home, *place, std::move(call), parked, answer, done));
-  co_await wait_for_either(done, cancelled);
-  if (!done.is_set()) {
-    const auto there = [&parked] { return abandon(parked); };
-    co_await call_on(home, owner, there);
-  }
-  co_await running.wait();
-  co_return answer;
-}
-
-Task<JoinGroupAnswer> LogOffsetStore::join(Shard& home, JoinGroupCall call, Event& cancelled) {
-  JoinGroupAnswer refused;
-  refused.error = call.group_id.empty() ? ApiErrc::invalid_group_id : ApiErrc::not_coordinator;
-  refused.member_id = call.member_id;
-  if (call.group_id.empty()) co_return refused;
-  co_return co_await park(home, std::move(call), std::move(refused), cancelled);
-}
-
-Task<SyncGroupAnswer> LogOffsetStore::sync(Shard& home, SyncGroupCall call, Event& cancelled) {
-  SyncGroupAnswer refused;
-  refused.error = call.group_id.empty() ? ApiErrc::invalid_group_id : ApiErrc::not_coordinator;
-  if (call.group_id.empty()) co_return refused;
-  co_return co_await park(home, std::move(call), std::move(refused), cancelled);
-}
-
-// Requests that do not ----------------------------------------------------------------------------
-
-namespace {
-
-template <class T>
-Task<T> ready(T value) {
-  co_return value;
-}
-
-Task<void> nothing() { co_return; }
 
 Task<ApiErrc> loaded(PartitionCoordinator& coordinator, std::int64_t deadline_ns) {
   co_await coordinator.wait_loaded(deadline_ns);
   co_return ApiErrc::none;
 }
 
-template <class Answer>
-Answer refusal_for(const std::string& group_id) {
-  Answer answer;
-  answer.error = ApiErrc::not_coordinator;
-  if constexpr (requires { answer.group_id; }) answer.group_id = group_id;
-  return answer;
-}
-
 }  // namespace
-
-Task<ApiErrc> LogOffsetStore::heartbeat(Shard& home, HeartbeatCall call) {
-  if (call.group_id.empty()) co_return ApiErrc::invalid_group_id;
-  const auto work = [&call](PartitionCoordinator& coordinator) {
-    return ready(coordinator.heartbeat(call));
-  };
-  co_return co_await on_group(home, call.group_id, ApiErrc::not_coordinator, work);
-}
-
-Task<LeaveGroupAnswer> LogOffsetStore::leave(Shard& home, LeaveGroupCall call) {
-  LeaveGroupAnswer refused;
-  refused.error = call.group_id.empty() ? ApiErrc::invalid_group_id : ApiErrc::not_coordinator;
-  if (call.group_id.empty()) co_return refused;
-  const std::string group_id = call.group_id;
-  auto work = [&call](PartitionCoordinator& coordinator) {
-    return coordinator.leave(std::move(call));
-  };
-  co_return co_await on_group(home, group_id, std::move(refused), work);
-}
-
-Task<CommitOffsetsAnswer> LogOffsetStore::commit_offsets(Shard& home, CommitOffsetsCall call) {
-  const std::string group_id = call.group_id;
-  auto work = [&call](PartitionCoordinator& coordinator) {
-    return coordinator.commit_offsets(std::move(call));
-  };
-  co_return co_await on_group(home, group_id, refusal_for<CommitOffsetsAnswer>(group_id), work);
-}
-
-Task<DeleteOffsetsAnswer> LogOffsetStore::delete_offsets(Shard& home, DeleteOffsetsCall call) {
-  const std::string group_id = call.group_id;
-  auto refused = refusal_for<DeleteOffsetsAnswer>(group_id);
-  if (group_id.empty()) {
-    refused.error = ApiErrc::invalid_group_id;
-    co_return refused;
-  }
-  auto work = [&call](PartitionCoordinator& coordinator) {
-    return coordinator.delete_offsets(std::move(call));
-  };
-  co_return co_await on_group(home, group_id, std::move(refused), work);
-}
-
-Task<ConsumerHeartbeatAnswer> LogOffsetStore::consumer_heartbeat(Shard& home,
-                                                                 ConsumerHeartbeatCall call) {
-  ConsumerHeartbeatAnswer refused;
-  if (!parts_.settings.consumer_protocol) {
-    refused.error = ApiErrc::unsupported_version;
-    refused.message = "The consumer protocol is not among group.coordinator.rebalance.protocols.";
-    co_return refused;
-  }
-  if (std::optional<ApiError> wrong = ConsumerGroup::check(call, parts_.settings.consumer)) {
-    refused.error = wrong->code;
-    refused.message = std::move(wrong->message);
-    co_return refused;
-  }
-  refused.error = ApiErrc::not_coordinator;
-  const std::string group_id = call.group_id;
-  auto work = [&call](PartitionCoordinator& coordinator) {
-    return coordinator.consumer_heartbeat(std::move(call));
-  };
-  co_return co_await on_group(home, group_id, std::move(refused), work);
-}
-
-Task<std::vector<DescribedConsumerGroup>> LogOffsetStore::describe_consumer_groups(
-    Shard& home, std::vector<std::string> group_ids) {
-  std::vector<DescribedConsumerGroup> answers;
-  for (const std::string& group_id : group_ids) {
-    const auto work = [&group_id](PartitionCoordinator& coordinator) {
-      return ready(coordinator.describe_consumer(group_id));
-    };
-    DescribedConsumerGroup answer =
-        co_await on_group(home, group_id, refusal_for<DescribedConsumerGroup>(group_id), work);
-    answers.push_back(std::move(answer));
-  }
-  co_return answers;
-}
-
-Task<void> LogOffsetStore::fetch_group(Shard& home, FetchOffsetsCall::Group group,
-                                       bool require_stable, FetchedOffsets& answer) {
-  const std::string group_id = group.group_id;
-  auto work = [&group, require_stable](PartitionCoordinator& coordinator) {
-    return coordinator.fetch_offsets(std::move(group), require_stable);
-  };
-  answer = co_await on_group(home, group_id, refusal_for<FetchedOffsets>(group_id), work);
-}
-
-Task<std::vector<FetchedOffsets>> LogOffsetStore::fetch_offsets(Shard& home,
-                                                                FetchOffsetsCall call) {
-  std::vector<FetchedOffsets> answers(call.groups.size());
-  TaskGroup running(home);
-  for (std::size_t i = 0; i < call.groups.size(); ++i) {
-    running.start(fetch_group(home, std::move(call.groups[i]), call.require_stable, answers[i]));
-  }
-  co_await running.wait();
-  co_return answers;
-}
-
-Task<std::vector<DescribedGroup>> LogOffsetStore::describe_groups(
-    Shard& home, std::vector<std::string> group_ids, bool unknown_is_error) {
-  std::vector<DescribedGroup> answers;
-  for (const std::string& group_id : group_ids) {
-    const auto work = [&group_id, unknown_is_error](PartitionCoordinator& coordinator) {
-      return ready(coordinator.describe(group_id, unknown_is_error));
-    };
-    DescribedGroup answer =
-        co_await on_group(home, group_id, refusal_for<DescribedGroup>(group_id), work);
-    answers.push_back(std::move(answer));
-  }
-  co_return answers;
-}
-
-Task<ListGroupsAnswer> LogOffsetStore::list_groups(Shard& home, ListGroupsCall call) {
-  ListGroupsAnswer answer;
-  const auto work = [&call, &answer](PartitionCoordinator& coordinator) {
-    const ApiErrc error = coordinator.list(call, answer.groups);
-    if (error != ApiErrc::none) answer.error = error;
-    return nothing();
-  };
-  co_await on_all(home, work);
-  if (answer.error != ApiErrc::none) answer.groups.clear();
-  std::sort(answer.groups.begin(), answer.groups.end(),
-            [](const ListedGroup& a, const ListedGroup& b) { return a.group_id < b.group_id; });
-  co_return answer;
-}
-
-Task<void> LogOffsetStore::delete_one(Shard& home, DeletedGroup& answer) {
-  const auto work = [&answer](PartitionCoordinator& coordinator) {
-    return coordinator.delete_group(answer.group_id);
-  };
-  answer.error = co_await on_group(home, answer.group_id, ApiErrc::not_coordinator, work);
-}
-
-Task<std::vector<DeletedGroup>> LogOffsetStore::delete_groups(Shard& home,
-                                                              std::vector<std::string> group_ids) {
-  std::vector<DeletedGroup> answers;
-  for (std::string& group_id : group_ids) answers.push_back({std::move(group_id)});
-  TaskGroup running(home);
-  for (DeletedGroup& answer : answers) running.start(delete_one(home, answer));
-  co_await running.wait();
-  co_return answers;
-}
-
-Task<GroupCounters> LogOffsetStore::counters(Shard& home) {
-  GroupCounters sums;
-  const auto work = [&sums](PartitionCoordinator& coordinator) {
-    coordinator.count(sums);
-    return nothing();
-  };
-  co_await on_all(home, work);
-  co_return sums;
-}
-
-Task<void> LogOffsetStore::expire_offsets(Shard& home) {
-  const auto work = [](PartitionCoordinator& coordinator) { return coordinator.expire_offsets(); };
-  co_await on_all(home, work);
-}
-
-// The internal topic ------------------------------------------------------------------------------
 
 Task<ApiResult<void>> LogOffsetStore::create_topic(Shard& home) {
   const std::size_t brokers = parts_.controller.view()->brokers.size();

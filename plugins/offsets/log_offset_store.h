@@ -2,7 +2,9 @@
 // topic `__consumer_offsets`, as Kafka keeps them.
 //
 // One PartitionCoordinator for each partition of the topic that this broker leads, on the shard
-// that owns the partition's log. Which those are follows from the controller's view.
+// that owns the partition's log. Which those are follows from the controller's view. Where the
+// partition gets a new leader epoch, it gets a new coordinator: the log may have been another's
+// meanwhile.
 #pragma once
 
 #include <atomic>
@@ -83,11 +85,16 @@ class LogOffsetStore final : public GroupCoordinator, public ClusterController::
     PartitionKey key;
     std::uint32_t shard = 0;
   };
-  using Coordinators = std::map<PartitionKey, std::unique_ptr<PartitionCoordinator>>;
+  struct Served {
+    engine::LeaderEpoch epoch;
+    std::unique_ptr<PartitionCoordinator> coordinator;
+  };
+  using Coordinators = std::map<PartitionKey, Served>;
 
   std::optional<Place> locate(std::string_view group_id) const;
   PartitionCoordinator* at(const Place& place);
-  std::vector<PartitionKey> led_partitions(const ClusterView& view, std::uint32_t shard) const;
+  std::map<PartitionKey, engine::LeaderEpoch> led_partitions(const ClusterView& view,
+                                                             std::uint32_t shard) const;
   ConsumerGroupTimes consumer_times(const std::string& group_id) const;
   std::unique_ptr<PartitionCoordinator> make_coordinator(std::uint32_t shard, PartitionKey key);
 

@@ -36,19 +36,28 @@ Task<JoinGroupAnswer> PartitionCoordinator::join_consumer(Group& group, JoinGrou
       co_return answer;
     }
   }
-  ConsumerStep step = group.consumer->join_classic(call, member_id, scene(call.group_id, *view));
+  const ConsumerScene now = scene(call.group_id, *view);
+  ConsumerStep step = group.consumer->join_classic(call, member_id, now);
   answer.error = step.answer.error;
   if (answer.error != ApiErrc::none) co_return answer;
-  const ApiErrc outcome = co_await take(group, step);
-  answer.error = outcome;
-  if (outcome != ApiErrc::none) co_return answer;
-  group.consumer->settle(step);
-  tend(group, member_id, step);
-  group.disarm(GroupTimer::join, member_id);
-  group.arm(GroupTimer::sync, member_id, call.rebalance_timeout_ms);
   answer.generation = step.answer.member_epoch;
   answer.protocol_type = kConsumerProtocolType;
   answer.protocol_name = call.protocols.front().name;
+  std::optional<ClassicGroupState> classic = group.consumer->downgraded_by(call, step, now);
+  if (classic) answer.protocol_name = classic->protocol_name;
+  const bool is_behind = classic && classic->generation != answer.generation;
+  turn_classic(group, step, std::move(classic));
+  const ApiErrc outcome = co_await take(group, step);
+  answer.error = outcome;
+  if (outcome != ApiErrc::none) co_return answer;
+  if (group.becomes_classic) {
+    finish_downgrade(group, is_behind);
+  } else {
+    group.consumer->settle(step);
+    tend(group, member_id, step);
+    group.disarm(GroupTimer::join, member_id);
+    group.arm(GroupTimer::sync, member_id, call.rebalance_timeout_ms);
+  }
   answer.member_id = std::move(member_id);
   co_return answer;
 }
@@ -144,12 +153,23 @@ void PartitionCoordinator::finish_upgrade(Group& group) {
   begin_consumers(group);
 }
 
-void PartitionCoordinator::finish_downgrade(Group& group) {
+void PartitionCoordinator::turn_classic(Group& group, ConsumerStep& step,
+                                        std::optional<ClassicGroupState> classic) {
+  const auto members_max = static_cast<std::size_t>(parts_.settings.classic.members_max);
+  if (!classic || !parts_.settings.consumer_downgrade || classic->members.size() > members_max) {
+    return;
+  }
+  step.records = group.consumer->tombstones();
+  step.records.push_back(ClassicGroupRecord{group.consumer->group_id(), std::move(classic)});
+  group.becomes_classic = true;
+}
+
+void PartitionCoordinator::finish_downgrade(Group& group, bool rebalance) {
   group.becomes_classic = false;
   if (group.consumer) return;
   group.forget_timers();
   group.classic.begin();
-  group.classic.rebalance();
+  if (rebalance) group.classic.rebalance();
 }
 
 /// A member goes; where only classic ones are left the group becomes theirs. Has the turn.
@@ -158,18 +178,11 @@ Task<ApiErrc> PartitionCoordinator::remove_member(Group& group, std::string memb
   const ConsumerScene now = scene(group.consumer->group_id(), *view);
   ConsumerStep step = group.consumer->remove(member_id, now);
   if (step.records.empty()) co_return ApiErrc::none;
-  std::optional<ClassicGroupState> classic;
-  if (parts_.settings.consumer_downgrade) classic = group.consumer->downgraded(member_id, now);
-  if (classic &&
-      classic->members.size() <= static_cast<std::size_t>(parts_.settings.classic.members_max)) {
-    step.records = group.consumer->tombstones();
-    step.records.push_back(ClassicGroupRecord{group.consumer->group_id(), std::move(classic)});
-    group.becomes_classic = true;
-  }
+  turn_classic(group, step, group.consumer->downgraded(member_id, now));
   const ApiErrc outcome = co_await take(group, step);
   if (outcome != ApiErrc::none) co_return outcome;
   if (group.becomes_classic) {
-    finish_downgrade(group);
+    finish_downgrade(group, true);
   } else if (group.consumer) {
     group.consumer->settle(step);
   }

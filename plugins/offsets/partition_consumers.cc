@@ -76,7 +76,7 @@ Task<ApiErrc> PartitionCoordinator::clear_doubt(Group& group) {
   group.doubtful = false;
   group.disarm(GroupTimer::session, kNobody);
   if (std::exchange(group.becomes_consumer, false) && group.consumer) finish_upgrade(group);
-  if (group.becomes_classic) finish_downgrade(group);
+  if (group.becomes_classic) finish_downgrade(group, true);
   begin_consumers(group);
   co_return outcome;
 }

@@ -154,7 +154,9 @@ class PartitionCoordinator {
   std::optional<std::vector<GroupRecord>> upgrade(const Group& group,
                                                   const ClusterView& view) const;
   void finish_upgrade(Group& group);
-  void finish_downgrade(Group& group);
+  void finish_downgrade(Group& group, bool rebalance);
+  /// Where `classic` may be, `step` makes it of the group.
+  void turn_classic(Group& group, ConsumerStep& step, std::optional<ClassicGroupState> classic);
   engine::Task<ApiErrc> remove_member(Group& group, std::string member_id);
 
   // partition_offsets.cc: commit, fetch, deletion, age

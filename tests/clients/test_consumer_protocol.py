@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import subprocess
 import threading
 import time
@@ -113,7 +114,8 @@ class Requests(unittest.TestCase):
     def test_partitions_change_hands_when_they_are_given_up(self):
         one, two = self.member(), self.member()
         self.assertEqual(one.beat(), "NONE")
-        first = one.epoch  # 1 here, 2 in Kafka
+        first = one.epoch
+        self.assertEqual(first, 2)
         self.assertEqual(one.count(), 4)
         self.assertEqual(two.beat(), "NONE")
         self.assertEqual((two.epoch, two.count()), (first + 1, 0))
@@ -169,6 +171,44 @@ class Requests(unittest.TestCase):
         bad = one.call(topic_partitions=None)
         self.assertEqual(wire.error_name(bad["error_code"]), "FENCED_MEMBER_EPOCH")
 
+    def test_an_answer_lost_in_an_epoch_that_stays(self):
+        """A client that repeats the same heartbeat learns what it has missed; from Kafka it does
+        not, before it asks in full."""
+        one, two = self.member(), self.member()
+        one.beat()
+        one.beat()
+        self.assertIsNone(one.call()["assignment"])
+        two.beat()
+
+        def told(member):
+            answer = member.call()
+            self.assertEqual(answer["member_epoch"], member.epoch)
+            assignment = answer["assignment"]
+            return None if assignment is None else sum(
+                len(topic["partitions"]) for topic in assignment["topic_partitions"])
+        repeated = None if is_kafka() else 2
+        self.assertEqual([told(one) for _ in range(3)], [2, repeated, repeated])
+        full = one.call(rebalance_timeout_ms=60_000, subscribed_topic_names=["four"],
+                        topic_partitions=one.partitions())
+        self.assertEqual(len(full["assignment"]["topic_partitions"][0]["partitions"]), 2)
+        one.owned = {topic["topic_id"]: set(topic["partitions"])
+                     for topic in full["assignment"]["topic_partitions"]}
+        one.beat()
+        self.assertIsNone(one.call()["assignment"])
+        self.assertEqual([told(two) for _ in range(3)], [2, repeated, repeated])
+
+    def test_who_must_give_up_more_stays_in_its_epoch(self):
+        one = self.member()
+        one.beat()
+        first = one.epoch
+        seen = []
+        for joining in (1, 2, 0):
+            for _ in range(joining):
+                self.member().beat()
+            one.beat()
+            seen.append((one.count(), one.epoch - first))
+        self.assertEqual(seen, [(2, 0), (1, 0), (1, 3)])
+
     def test_static_members(self):
         one = self.member(instance_id="i1")
         self.assertEqual(one.beat(), "NONE")
@@ -186,6 +226,41 @@ class Requests(unittest.TestCase):
         self.assertEqual([m["member_id"] for m in self.described()["members"]], [other.id])
         answer = one.call(member_epoch=1, instance_id="i1")
         self.assertEqual(wire.error_name(answer["error_code"]), "FENCED_INSTANCE_ID")
+
+    def test_a_static_member_that_comes_again_without_having_left(self):
+        """As one that was fenced has to. Kafka refuses it, which ends a client."""
+        one = self.member(instance_id="i1")
+        one.beat()
+        one.epoch = 0
+        self.assertEqual(one.beat(), "UNRELEASED_INSTANCE_ID" if is_kafka() else "NONE")
+
+    def test_a_classic_member_in_the_place_of_the_last_of_the_new_protocol(self):
+        self.member(instance_id="i1").beat()
+
+        def kind():
+            return [(g["group_type"], g["group_state"])
+                    for g in self.client.call("ListGroups", 5)["groups"]
+                    if g["group_id"] == self.group]
+        self.assertEqual(kind(), [("consumer", "Stable")])
+        topics = struct.pack(">ih4s", 1, 4, b"four")
+        joined = self.client.call(
+            "JoinGroup", 9, group_id=self.group, session_timeout_ms=6000,
+            rebalance_timeout_ms=6000, member_id="", group_instance_id="i1",
+            protocol_type="consumer", reason=None,
+            protocols=[{"name": "range",
+                        "metadata": struct.pack(">h", 1) + topics + struct.pack(">ii", -1, 0)}])
+        self.assertEqual(wire.error_name(joined["error_code"]), "NONE")
+        self.assertEqual(kind(), [("classic", "Stable")])
+        synced = self.client.call(
+            "SyncGroup", 5, group_id=self.group, generation_id=joined["generation_id"],
+            member_id=joined["member_id"], group_instance_id="i1", protocol_type="consumer",
+            protocol_name=joined["protocol_name"], assignments=[])
+        self.assertEqual(wire.error_name(synced["error_code"]), "NONE")
+        self.assertEqual(synced["assignment"][2:32], topics + struct.pack(">5i", 4, 0, 1, 2, 3))
+        beat = self.client.call("Heartbeat", 4, group_id=self.group, group_instance_id="i1",
+                                generation_id=joined["generation_id"],
+                                member_id=joined["member_id"])
+        self.assertEqual(wire.error_name(beat["error_code"]), "NONE")
 
     def test_leaving_and_silence(self):
         one, two = self.member(), self.member()

@@ -121,6 +121,17 @@ class Checker(unittest.TestCase):
             event["all"] = event["all"] + [other]
         self.caught(plant, "belongs to")
 
+    def test_a_static_member_s_successor_has_its_place(self):
+        history = right_history(3)
+        events = history.events["m0"]
+        at = next(i for i, e in enumerate(events) if e["e"] == "committed")
+        given = next(e for e in reversed(events[:at]) if e["e"] == "assigned")
+        history.events["m0"] = events[:at]
+        history.events["again"] = [{**given, "t": events[at]["s"] - 1}, *events[at:]]
+        self.assertTrue(any("belongs to" in text for text in self.found(history)))
+        history.instances = {"m0": "place", "again": "place"}
+        self.assertEqual(self.found(history), [])
+
     def test_two_owners_seen_by_the_broker(self):
         def plant(history, chance):
             described = chance.choice(history.described)

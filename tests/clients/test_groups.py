@@ -1,13 +1,14 @@
-"""Groups of real clients of five languages and seven versions over 100 partitions.
+"""Groups of real clients of six languages and eight versions over 100 partitions.
 
-Two groups, one with the range strategy (every rebalance stops all), one cooperative, read one topic
-while it is written. Members join, leave, are killed and paused, the broker is killed. What all of
-them said is then judged by lib/group_history.py, which has its own tests.
+Three groups, one with the range strategy (every rebalance stops all), one cooperative, one with
+members of both protocols, read one topic while it is written. Members join, leave, are killed and
+paused; static ones are started anew; the broker is stopped for a while and killed. What all of them
+said is then judged by lib/group_history.py, which has its own tests.
 
-    KEELSON_GROUP_MEMBERS=30,20  members of the two groups at most; 7,5
+    KEELSON_GROUP_MEMBERS=50,20,20  members of the three groups at most; 6,4,4; 0: not that group
     KEELSON_GROUP_ROUNDS=20      changes after all have joined; 6
     KEELSON_GROUP_SEEDS=3        runs, with seeds counted up from the first; 1
-    KEELSON_GROUP_PROTOCOL=consumer    members by KIP-848 where a client has it
+    KEELSON_GROUP_PROTOCOL=consumer    the first two groups have members by KIP-848 alone
     KEELSON_SETTLE_S=10          what a group may take to settle after a change
 """
 
@@ -15,6 +16,7 @@ import dataclasses
 import json
 import os
 import random
+import signal
 import struct
 import threading
 import time
@@ -24,25 +26,27 @@ from lib import admin, batch, process, wire
 from lib.broker import Broker
 from lib.group_history import (NS, Described, History, Offsets, Phase, read_events, settled_after,
                                violations)
-from lib.group_members import (CLIENTS, OF_CONSUMER_PROTOCOL, OF_STRATEGY, Member, wait_started)
+from lib.group_members import (CLASSIC, CLIENTS, COMMITS_UNSEEN, CONSUMER, OF_BOTH,
+                               OF_CONSUMER_PROTOCOL, OF_STRATEGY, WITH_INSTANCES, Member,
+                               wait_started)
 from lib.options import OPTIONS, main
 
 PARTITIONS = 100
-SIZES = [int(n) for n in os.environ.get("KEELSON_GROUP_MEMBERS", "7,5").split(",")]
+SIZES = [int(n) for n in os.environ.get("KEELSON_GROUP_MEMBERS", "6,4,4").split(",")]
 ROUNDS = int(os.environ.get("KEELSON_GROUP_ROUNDS", "6"))
 SEEDS = int(os.environ.get("KEELSON_GROUP_SEEDS", "1"))
-PROTOCOL = os.environ.get("KEELSON_GROUP_PROTOCOL", "classic")
+PROTOCOL = os.environ.get("KEELSON_GROUP_PROTOCOL", CLASSIC)
 SETTLE_S = float(os.environ.get("KEELSON_SETTLE_S", "10"))
 HOLD_S = 1.0  # a settled group is watched this long before the next change
 # Of the members: who is killed is missed for as long.
 SESSION_MS = 4000
 SETTINGS = {
-    "classic": {"group.min.session.timeout.ms": SESSION_MS},
-    # There the broker decides; the members ask it.
-    "consumer": {"group.consumer.min.session.timeout.ms": SESSION_MS,
-                 "group.consumer.session.timeout.ms": SESSION_MS,
-                 "group.consumer.min.heartbeat.interval.ms": 300,
-                 "group.consumer.heartbeat.interval.ms": 300},
+    "group.min.session.timeout.ms": SESSION_MS,
+    # In the consumer protocol the broker decides; the members ask it.
+    "group.consumer.min.session.timeout.ms": SESSION_MS,
+    "group.consumer.session.timeout.ms": SESSION_MS,
+    "group.consumer.min.heartbeat.interval.ms": 300,
+    "group.consumer.heartbeat.interval.ms": 300,
 }
 TOPIC = "grouped"
 
@@ -110,14 +114,25 @@ def assigned_partitions(data):
     return found
 
 
+def kinds_of(strategy):
+    """(client, protocol) of the members of a group, in turn."""
+    if PROTOCOL == CONSUMER:
+        return [(client, CONSUMER) for client in OF_CONSUMER_PROTOCOL]
+    return [(client, CLASSIC) for client in OF_STRATEGY[strategy]]
+
+
 class Group:
     """The members of one group, those that were, and its history."""
 
-    def __init__(self, broker, name, strategy):
-        self.broker, self.name, self.strategy = broker, name, strategy
+    def __init__(self, broker, name, size, strategy, kinds, chance):
+        self.broker, self.name, self.size, self.strategy = broker, name, size, strategy
+        self.kinds = kinds
+        self.random = chance
         self.members = []  # those that should be in the group, and the paused
         self.all = []
-        self.history = History(ends=[0] * PARTITIONS, shared_generations=PROTOCOL == "classic")
+        self.only_classic = all(protocol == CLASSIC for _, protocol in kinds)
+        self.is_mixed = not self.only_classic and any(p == CLASSIC for _, p in kinds)
+        self.history = History(ends=[0] * PARTITIONS, shared_generations=self.only_classic)
         self.changed = time.monotonic_ns()
         self.lock = threading.Lock()
 
@@ -143,37 +158,52 @@ class Group:
         return {p: (seen.get(p, -1), end) for p, end in wanted.items() if seen.get(p, -1) != end}
 
     def described(self, client):
-        if PROTOCOL == "consumer":
+        if not self.only_classic:
             group = client.call("ConsumerGroupDescribe", 0, group_ids=[self.name])["groups"][0]
-            return None if group["error_code"] else (group["group_state"], {
-                member["client_id"]: [p for topic in member["assignment"]["topic_partitions"]
-                                      for p in topic["partitions"]]
-                for member in group["members"]})
+            if not group["error_code"]:
+                return group["group_state"], {
+                    member["client_id"]: [p for topic in member["assignment"]["topic_partitions"]
+                                          for p in topic["partitions"]]
+                    for member in group["members"]}
+            if not self.is_mixed:
+                return None
         group = client.call("DescribeGroups", 5, groups=[self.name])["groups"][0]
         # Old incarnations of a restarted client would have its name: names are never used twice.
         return None if group["error_code"] else (group["group_state"], {
             member["client_id"]: assigned_partitions(member["member_assignment"])
             for member in group["members"]})
 
-    def clients(self):
-        if PROTOCOL == "consumer":
-            return OF_CONSUMER_PROTOCOL
-        return OF_STRATEGY[self.strategy]
+    def add(self, client, protocol, instance):
+        name = f"{client}-{len(self.all)}"
+        member = Member(client, self.broker, TOPIC, self.name, name, self.strategy, protocol,
+                        instance)
+        if instance:
+            self.history.instances[name] = instance
+        self.all.append(member)
+        self.members.append(member)
+        return member
 
-    def join(self, count=1):
+    def join(self, count=1, kinds=None, static=None):
+        """`kinds`, or those of the group, in turn. One in three is a static member, where not all
+        or none shall be."""
         added = []
         for _ in range(count):
-            clients = self.clients()
-            client = clients[len(self.all) % len(clients)]
-            member = Member(client, self.broker, TOPIC, self.name, f"{client}-{len(self.all)}",
-                            self.strategy, PROTOCOL)
-            self.all.append(member)
-            self.members.append(member)
-            added.append(member)
+            choice = [kind for kind in kinds or self.kinds
+                      if not static or kind[0] in WITH_INSTANCES]
+            client, protocol = choice[len(self.all) % len(choice)]
+            chosen = self.random.random() < 1 / 3 if static is None else static
+            is_static = chosen and client in WITH_INSTANCES
+            added.append(self.add(client, protocol,
+                                  f"{self.name}-place-{len(self.all)}" if is_static else ""))
         return added
 
+    def fill(self):
+        """A few at a time: programs that start take all of a small machine."""
+        while len(self.members) < self.size:
+            wait_started(self.join(min(10, self.size - len(self.members))))
+
     def expected(self):
-        return frozenset(member.name for member in self.members if not member.paused)
+        return frozenset(member.shown for member in self.members if not member.paused)
 
     def mark_change(self):
         self.changed = time.monotonic_ns()
@@ -211,7 +241,10 @@ class Changes:
     def next(self):
         if not self.bag:
             self.bag = [self.kill_and_join, self.leave_many, self.pause, self.kill_broker,
-                        self.kill_broker_in_rebalance, self.churn]
+                        self.kill_broker_in_rebalance, self.stop_broker_for_a_while, self.churn,
+                        self.restart_static]
+            if any(group.is_mixed for group in self.groups):
+                self.bag.append(self.one_protocol_alone)
             self.random.shuffle(self.bag)
         return self.bag.pop()()
 
@@ -228,18 +261,16 @@ class Changes:
             if how == "ask_to_leave" and member.wait_gone() != 0:
                 raise process.Failed(f"{member.name} did not leave\n{member.last_words()}")
 
-    def refill(self, group, size):
-        return group.join(max(size - len(group.members), 0))
 
     def kill_and_join(self):
         killed = []
-        for group, size in zip(self.groups, SIZES):
+        for group in self.groups:
             if len(group.members) == 1:
                 wait_started(group.join())
             gone = self.some(group, self.random.randint(1, 2))
             self.remove(group, gone, "kill")
             killed += gone
-            wait_started(self.refill(group, size))
+            group.fill()
             group.mark_change()
         return "killed " + ", ".join(m.name for m in killed) + ", others joined"
 
@@ -253,11 +284,11 @@ class Changes:
     def churn(self):
         """Joins, kills and goodbyes a moment apart, so that rebalances are cut short."""
         for _ in range(4):
-            for group, size in zip(self.groups, SIZES):
+            for group in self.groups:
                 if self.random.random() < 0.5 and len(group.members) > 1:
                     self.remove(group, self.some(group, 1),
                                 self.random.choice(["kill", "ask_to_leave"]))
-                if len(group.members) < size:
+                if len(group.members) < group.size:
                     wait_started(group.join())
             time.sleep(self.random.uniform(0, 0.6))
         for group in self.groups:
@@ -268,7 +299,10 @@ class Changes:
         """Longer than a session: they are passed over, and come back as if nothing had been."""
         paused = []
         for group in self.groups:
-            for member in self.some(group, self.random.randint(1, 2)):
+            chosen = self.some(group, self.random.randint(1, 2))
+            if group.is_mixed:
+                chosen = self.without_the_last_of_kip_848(group, chosen)
+            for member in chosen:
                 member.pause()
                 paused.append(member)
             group.mark_change()
@@ -281,6 +315,13 @@ class Changes:
             group.mark_change()
         return "resumed " + ", ".join(m.name for m in paused)
 
+    @staticmethod
+    def without_the_last_of_kip_848(group, chosen):
+        """Without them the group is a classic one. Who comes back to that with a heartbeat is told,
+        by Kafka too, that there is no such group, and both clients take that for the end."""
+        staying = [m for m in group.members if m.protocol == CONSUMER and m not in chosen]
+        return chosen if staying else [m for m in chosen if m.protocol == CLASSIC]
+
     def kill_broker(self):
         self.broker.kill()
         time.sleep(self.random.uniform(0, 1))
@@ -289,14 +330,71 @@ class Changes:
             group.mark_change()
         return "broker killed"
 
-    def kill_broker_in_rebalance(self):
-        for group, size in zip(self.groups, SIZES):
-            if len(group.members) >= size:
+    def begin_rebalance(self):
+        for group in self.groups:
+            if len(group.members) >= group.size:
                 self.remove(group, self.some(group, 1), "ask_to_leave")
             wait_started(group.join())
         time.sleep(self.random.uniform(0, 1))
+
+    def kill_broker_in_rebalance(self):
+        self.begin_rebalance()
         self.kill_broker()
         return "broker killed in a rebalance"
+
+    def stop_broker_for_a_while(self):
+        """Requests time out whose answers come later, or never."""
+        self.begin_rebalance()
+        self.broker.process.send_signal(signal.SIGSTOP)
+        time.sleep(self.random.uniform(0.2, 1.2))
+        self.broker.process.send_signal(signal.SIGCONT)
+        killed = self.random.random() < 0.5
+        if killed:
+            time.sleep(self.random.uniform(0, 0.05))
+            self.kill_broker()
+        for group in self.groups:
+            group.mark_change()
+        return "broker stopped for a while" + (", then killed" if killed else "")
+
+    def restart_static(self):
+        """Others take the places of static members. Those of the consumer protocol say that they
+        will be back, or their place is theirs until the session ends; others say nothing."""
+        said = []
+        for group in self.groups:
+            there = [m for m in group.members if m.instance and not m.paused]
+            if not there:
+                there = group.join(static=True)
+                wait_started(there)
+                time.sleep(self.random.uniform(0, 2))
+            chosen = self.random.sample(there, min(len(there), self.random.randint(1, 2)))
+            for member in chosen:
+                may_die = member.protocol == CLASSIC
+                how = self.random.choice(["kill", "ask_to_leave"]) if may_die else "ask_to_leave"
+                self.remove(group, [member], how)
+                protocols = [p for client, p in group.kinds if client == member.client]
+                wait_started([group.add(member.client, self.random.choice(protocols),
+                                        member.instance)])
+                said.append(f"{member.name} by {group.all[-1].name}")
+            group.mark_change()
+        return "replaced " + ", ".join(said)
+
+    def one_protocol_alone(self):
+        """All members of one protocol go, which may change what kind of group it is, and one
+        comes."""
+        gone = self.random.choice([CLASSIC, CONSUMER])
+        for group in (group for group in self.groups if group.is_mixed):
+            of_gone = [kind for kind in group.kinds if kind[1] == gone]
+            others = [kind for kind in group.kinds if kind[1] != gone]
+            if all(member.protocol == gone for member in group.members):
+                wait_started(group.join(kinds=others))
+            how = self.random.choice(["kill", "ask_to_leave"])
+            self.remove(group, [m for m in group.members if m.protocol == gone], how)
+            group.mark_change()
+            group.settle(f"no {gone} members")
+            wait_started(group.join(kinds=of_gone))
+        for group in self.groups:
+            group.mark_change()
+        return f"without {gone} members, and one of them again"
 
 
 class Groups(unittest.TestCase):
@@ -308,9 +406,14 @@ class Groups(unittest.TestCase):
                 self.run_seed(seed)
 
     def run_seed(self, seed):
-        with Broker(SETTINGS[PROTOCOL]) as broker:
+        with Broker(SETTINGS) as broker:
             admin.create(broker.port, TOPIC, PARTITIONS)
-            groups = [Group(broker, "range", "range"), Group(broker, "sticky", "cooperative-sticky")]
+            plan = [("range", "range", kinds_of("range")),
+                    ("sticky", "cooperative-sticky", kinds_of("cooperative-sticky")),
+                    ("mixed", "range", OF_BOTH)]
+            chance = random.Random(seed)
+            groups = [Group(broker, name, size, strategy, kinds, chance)
+                      for (name, strategy, kinds), size in zip(plan, SIZES) if size > 0]
             writer = Writer(broker.port, seed)
             watcher = Watcher(broker.port, groups)
             writer.start()
@@ -336,8 +439,8 @@ class Groups(unittest.TestCase):
             wait_started(group.join())
             group.mark_change()
         self.settle(groups, "one member")
-        for group, size in zip(groups, SIZES):
-            wait_started(group.join(size - 1))
+        for group in groups:
+            group.fill()
             group.mark_change()
         self.settle(groups, "all joined")
         for _ in range(ROUNDS):
@@ -393,15 +496,18 @@ class Groups(unittest.TestCase):
         for member in group.all:
             counted = {event["e"] for event in history.events[member.name]}
             self.assertIn("started", counted, member.name)
+        stayed = frozenset().union(*(phase.members for phase in history.phases))
+        clients = {m.client for m in group.all
+                   if m.shown in stayed and m.client not in COMMITS_UNSEEN}
         committing = {m.client for m in group.all for e in history.events[m.name]
                       if e["e"] == "committed"}
-        self.assertEqual(committing, {m.client for m in group.all})
+        self.assertLessEqual(clients, committing)
         self.assertGreater(kinds["committed"], 10 * ROUNDS)
         self.assertGreater(kinds["processed"], 10 * ROUNDS)
-        if PROTOCOL == "classic":
+        if group.only_classic:
             told = {m.client for m in group.all for e in history.events[m.name]
                     if e["e"] == "assigned" and e["g"] is not None}
-            self.assertEqual(told, {m.client for m in group.all})
+            self.assertLessEqual(clients, told)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ NS = 1_000_000_000
 
 @dataclasses.dataclass
 class Described:
-    """One DescribeGroups: {client id: partitions} of the members at `t`."""
+    """The group as described: {client id: partitions} of the members at `t`."""
     t: int
     state: str
     members: dict
@@ -58,6 +58,8 @@ class History:
     phases: list = dataclasses.field(default_factory=list)
     ends: list = dataclasses.field(default_factory=list)  # by partition: next offset
     shared_generations: bool = True  # false: epochs are each member's own (KIP-848)
+    # {member: instance id} of static ones: who takes such a place has what belongs to it.
+    instances: dict = dataclasses.field(default_factory=dict)
 
 
 def read_events(path):
@@ -134,9 +136,10 @@ def _shared_partitions(history):
             for event in events:
                 if event["e"] != "assigned" or event["g"] is None:
                     continue
+                place = history.instances.get(member, member)
                 for partition in event["all"]:
-                    owner = owners.setdefault((event["g"], partition), member)
-                    if owner != member:
+                    owner = owners.setdefault((event["g"], partition), place)
+                    if owner != place:
                         found.append(f"generation {event['g']}: partition {partition} belongs to "
                                      f"{owner} and to {member}")
     for described in history.described:

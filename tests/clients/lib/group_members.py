@@ -1,5 +1,6 @@
 """Members of groups: client programs that tell what they do (lib/group_history.py)."""
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,11 @@ def _python(library, requirements="requirements.txt"):
     return lambda: [packages.python(requirements), packages.PROGRAMS / "group_member.py", library]
 
 
+def _kcat():
+    packages.require("kcat", "kcat")
+    return ["python3", "-B", packages.PROGRAMS / "kcat_member.py"]
+
+
 def _node():
     return ["node", os.path.join(os.path.dirname(packages.node_client()), "member.js")]
 
@@ -32,7 +38,9 @@ CLIENTS = {
     "franz-go": lambda: [packages.go_client(), "member"],
     "kafka-python": _python("kafka-python"),
     "kafkajs": _node,
+    "kcat": _kcat,
 }
+CLASSIC, CONSUMER = "classic", "consumer"
 OF_STRATEGY = {
     "range": list(CLIENTS),
     # Without confluent-2.0: in a group with the others two of its members were seen to be given the
@@ -40,17 +48,28 @@ OF_STRATEGY = {
     "cooperative-sticky": ["java", "franz-go", "confluent", "java-2.8"],
 }
 OF_CONSUMER_PROTOCOL = ["java", "confluent"]
+# Of members of both protocols in one group, in turn.
+OF_BOTH = [("java", CONSUMER), ("franz-go", CLASSIC), ("confluent", CONSUMER), ("kcat", CLASSIC),
+           ("confluent", CONSUMER), ("kafka-python", CLASSIC), ("java", CONSUMER),
+           ("java-2.8", CLASSIC), ("confluent", CONSUMER), ("confluent", CLASSIC),
+           ("java", CONSUMER), ("java", CLASSIC), ("confluent", CONSUMER), ("kafkajs", CLASSIC)]
+WITH_INSTANCES = ["java", "java-2.8", "confluent", "franz-go", "kafka-python", "kcat"]
+# Commits what it has printed, without a word.
+COMMITS_UNSEEN = ["kcat"]
 
 
 class Member:
     """One program in one group, from its start to its end."""
 
-    def __init__(self, client, broker, topic, group, name, strategy, protocol):
-        self.client, self.name = client, name
+    def __init__(self, client, broker, topic, group, name, strategy, protocol, instance=""):
+        self.client, self.name, self.protocol, self.instance = client, name, protocol, instance
+        # Who takes a static member's place is the same to the group.
+        self.shown = instance or name
         self.events = broker.home / f"{group}-{name}.events"
         self.log = broker.home / f"{group}-{name}.log"
         self.paused = False
-        order = [*CLIENTS[client](), broker.address, topic, group, name, strategy, protocol]
+        order = [*CLIENTS[client](), broker.address, topic, group, self.shown, strategy, protocol,
+                 instance]
         with open(self.events, "wb") as out, open(self.log, "wb") as err:
             self.process = process.start(order, stdin=subprocess.PIPE, stdout=out, stderr=err)
 
@@ -60,18 +79,24 @@ class Member:
     def alive(self):
         return self.process.poll() is None
 
+    def _signal(self, number):
+        """To the client itself, which may be a child of the program that tells of it."""
+        first = json.loads(self.events.read_text().split("\n", 1)[0])
+        if self.alive():
+            os.kill(first.get("pid", self.process.pid), number)
+
     def kill(self):
-        self.process.kill()
+        self._signal(signal.SIGKILL)
         self.process.wait(10)
         self.process.stdin.close()
 
     def pause(self):
         self.paused = True
-        self.process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self):
         self.paused = False
-        self.process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def ask_to_leave(self):
         self.process.stdin.close()

@@ -1,6 +1,6 @@
 // Kafka's Java client as a member of a group. See lib/group_history.py for the events.
 //
-//   GroupMember ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL
+//   GroupMember ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL INSTANCE
 //
 // Leaves when its standard input ends. Commits what it has processed, by a call that waits. Runs
 // with clients from 2.8 on.
@@ -52,6 +52,7 @@ public final class GroupMember implements ConsumerRebalanceListener {
         settings.put("metadata.max.age.ms", "2000");
         settings.put("key.deserializer", ByteArrayDeserializer.class.getName());
         settings.put("value.deserializer", ByteArrayDeserializer.class.getName());
+        if (!arguments[6].isEmpty()) settings.put("group.instance.id", arguments[6]);
         if (arguments[5].equals("consumer")) {
             settings.put("group.protocol", "consumer");
         } else {

@@ -1,9 +1,9 @@
 """confluent-kafka or kafka-python as a member of a group. See lib/group_history.py for the events.
 
-group_member.py LIBRARY ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL
+group_member.py LIBRARY ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL INSTANCE
 
-STRATEGY: range or cooperative-sticky. PROTOCOL: classic or consumer. Leaves when its standard input
-ends. Commits what it has processed, by a call that waits.
+STRATEGY: range or cooperative-sticky. PROTOCOL: classic or consumer. INSTANCE: of a static member,
+or empty. Leaves when its standard input ends. Commits what it has processed, by a call that waits.
 """
 
 import json
@@ -13,7 +13,7 @@ import select
 import sys
 import time
 
-LIBRARY, ADDRESS, TOPIC, GROUP, NAME, STRATEGY, PROTOCOL = sys.argv[1:]
+LIBRARY, ADDRESS, TOPIC, GROUP, NAME, STRATEGY, PROTOCOL, INSTANCE = sys.argv[1:]
 SESSION_MS, HEARTBEAT_MS, REBALANCE_MS = 4000, 300, 30000
 COMMIT_EVERY_S = 0.3
 
@@ -106,6 +106,8 @@ def confluent():
         "auto.offset.reset": "earliest", "enable.auto.commit": False,
         "max.poll.interval.ms": REBALANCE_MS, "fetch.wait.max.ms": 100,
         "reconnect.backoff.max.ms": 1000, "topic.metadata.refresh.interval.ms": 2000}
+    if INSTANCE:
+        settings["group.instance.id"] = INSTANCE
     if PROTOCOL == "consumer":
         settings["group.protocol"] = "consumer"
     else:
@@ -161,7 +163,8 @@ def kafka_python():
     import kafka
     from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
     consumer = kafka.KafkaConsumer(
-        bootstrap_servers=ADDRESS, group_id=GROUP, client_id=NAME, auto_offset_reset="earliest",
+        bootstrap_servers=ADDRESS, group_id=GROUP, client_id=NAME,
+        group_instance_id=INSTANCE or None, auto_offset_reset="earliest",
         enable_auto_commit=False, session_timeout_ms=SESSION_MS, heartbeat_interval_ms=HEARTBEAT_MS,
         max_poll_interval_ms=REBALANCE_MS, fetch_max_wait_ms=100, reconnect_backoff_max_ms=1000,
         metadata_max_age_ms=2000)

@@ -87,8 +87,8 @@ TEST(PartitionConsumers, AnswersComeWhenDurableAndOnePerGroupAtATime) {
   EXPECT_TRUE(host.list().empty());
   host.replicator.released.set();
   host.turn();
-  EXPECT_EQ((*first)->member_epoch, 1);
-  EXPECT_EQ((*second)->member_epoch, 2);
+  EXPECT_EQ((*first)->member_epoch, 2);
+  EXPECT_EQ((*second)->member_epoch, 3);
   EXPECT_EQ(host.describe().members.size(), 2u);
 }
 
@@ -101,7 +101,7 @@ TEST(PartitionConsumers, AFailedWriteIsToldAndLeavesNoTrace) {
   host.replicator.next_fault = ApiErrc::kafka_storage_error;
   EXPECT_EQ(one.beat().error, ApiErrc::not_coordinator);
   EXPECT_EQ(one.beat().error, ApiErrc::none);
-  EXPECT_EQ(one.epoch, 1);
+  EXPECT_EQ(one.epoch, 2);
   EXPECT_EQ(one.owned.size(), 4u);
 }
 
@@ -116,7 +116,7 @@ void lost_write_is_read_back(bool delayed) {
   host.replicator.lose_answer = true;
   EXPECT_EQ(one.beat().error, ApiErrc::coordinator_not_available);
   two.beat();
-  EXPECT_EQ(two.epoch, 2);
+  EXPECT_EQ(two.epoch, 3);
   EXPECT_TRUE(two.owned.empty());  // m1 has them, though it does not know
   one.epoch = 0;
   one.beat();
@@ -223,16 +223,16 @@ TEST(PartitionConsumers, OffsetsFollowTheRulesOfTheProtocol) {
   EXPECT_EQ(host.heartbeat(testing::keep_alive("m1", 3)).error, ApiErrc::group_id_not_found);
   TestClient one = host.client("m1");
   one.beat();
-  EXPECT_EQ(host.commit_as("m1", 1, 8), ApiErrc::none);
-  EXPECT_EQ(host.commit_as("m1", 2), ApiErrc::stale_member_epoch);
-  EXPECT_EQ(host.commit_as("m9", 1), ApiErrc::unknown_member_id);
+  EXPECT_EQ(host.commit_as("m1", 2, 8), ApiErrc::none);
+  EXPECT_EQ(host.commit_as("m1", 3), ApiErrc::stale_member_epoch);
+  EXPECT_EQ(host.commit_as("m9", 2), ApiErrc::unknown_member_id);
   EXPECT_EQ(host.commit_as("", -1), ApiErrc::unknown_member_id);
   const auto fetch = [&](std::optional<std::string> member, std::int32_t epoch) {
     FetchOffsetsCall::Group call{"g", std::move(member), epoch, {}};
     return host.run(host.coordinator->fetch_offsets(std::move(call), false));
   };
-  EXPECT_EQ(fetch("m1", 1).topics.at(0).partitions.at(0).offset, 8);
-  EXPECT_EQ(fetch("m1", 2).error, ApiErrc::stale_member_epoch);
+  EXPECT_EQ(fetch("m1", 2).topics.at(0).partitions.at(0).offset, 8);
+  EXPECT_EQ(fetch("m1", 3).error, ApiErrc::stale_member_epoch);
   EXPECT_EQ(fetch(std::nullopt, -1).error, ApiErrc::none);
   const DeleteOffsetsAnswer deleted =
       host.run(host.coordinator->delete_offsets({"g", {{"t", {0}}, {"u", {0}}}}));
@@ -249,7 +249,7 @@ TEST(PartitionConsumers, DeletionAndAgeTakeAllOfAnEmptyGroup) {
     World host;
     TestClient one = host.client("m1");
     one.beat();
-    host.commit_as("m1", 1);
+    host.commit_as("m1", 2);
     one.leave();
     if (by_age) {
       host.clock.at_ms += host.settings.retention_ms;
@@ -262,7 +262,7 @@ TEST(PartitionConsumers, DeletionAndAgeTakeAllOfAnEmptyGroup) {
     host.restart();
     EXPECT_TRUE(host.list().empty());
     EXPECT_EQ(one.beat().error, ApiErrc::none);
-    EXPECT_EQ(one.epoch, 1);  // a new group
+    EXPECT_EQ(one.epoch, 2);  // a new group
   }
 }
 
@@ -270,7 +270,7 @@ TEST(PartitionConsumers, OffsetsOfSubscribedTopicsDoNotAge) {
   World host;
   TestClient one = host.client("m1");
   one.beat();
-  host.commit_as("m1", 1);
+  host.commit_as("m1", 2);
   host.times.session_timeout_ms = 0x7fffffff;
   one.beat();
   host.clock.at_ms += host.settings.retention_ms;

@@ -228,7 +228,7 @@ TEST(PartitionMigration, ClassicMembersOfAConsumerGroupFollowItsRules) {
   ClassicClient one(host);
   one.begin_join();
   ASSERT_TRUE(one.end_join());
-  EXPECT_EQ(one.generation, 2);
+  EXPECT_EQ(one.generation, 3);
   EXPECT_EQ(one.sync(), ApiErrc::none);
   EXPECT_TRUE(one.owned.empty());
   EXPECT_EQ(one.heartbeat(), ApiErrc::none);  // m3 has not given up anything yet
@@ -395,6 +395,64 @@ TEST(PartitionMigration, GroupsWhoseAssignorSendsDataOfItsOwnStayClassic) {
   EXPECT_EQ(three.beat().error, ApiErrc::group_id_not_found);
   EXPECT_EQ(host.kind(), "classic Stable");
   EXPECT_EQ(one.heartbeat(), ApiErrc::none);
+}
+
+TEST(PartitionMigration, AClassicMemberInThePlaceOfTheLastOtherLeavesAClassicGroup) {
+  for (const bool alone : {true, false}) {
+    World host;
+    TestClient last = host.client("m1");
+    last.instance = "i1";
+    last.beat();
+    ClassicClient classic(host);
+    if (!alone) {
+      while (classic.owned.size() < 2) {
+        classic.beat();
+        last.beat();
+      }
+    }
+    const std::size_t had = last.owned.size();
+    ClassicClient next(host);
+    Parked parked(host.shard);
+    JoinGroupCall call = testing::static_call("i1");
+    call.protocols[0].metadata = subscription({});
+    const JoinGroupAnswer joined = host.run(host.coordinator->join(call, parked));
+    EXPECT_EQ(joined.error, ApiErrc::none);
+    EXPECT_EQ(joined.protocol_name, "range");
+    EXPECT_EQ(host.kind(), "classic Stable");
+    next.id = joined.member_id;
+    next.generation = joined.generation;
+    EXPECT_EQ(next.sync(), ApiErrc::none);
+    EXPECT_EQ(next.owned.size(), had);
+    EXPECT_EQ(next.heartbeat(), ApiErrc::none);
+    if (!alone) {
+      EXPECT_EQ(classic.heartbeat(), ApiErrc::none);  // nobody has to join again
+    }
+    EXPECT_EQ(last.beat().error, ApiErrc::group_id_not_found);
+    host.restart();
+    EXPECT_EQ(host.kind(), "classic Stable");
+    EXPECT_EQ(next.heartbeat(), ApiErrc::none);
+  }
+}
+
+// The generation is the group's, and this one has something to give up before it reaches that.
+TEST(PartitionMigration, WhoTakesTheLastPlaceInARebalanceJoinsAgain) {
+  World host;
+  TestClient last = host.client("m1");
+  last.instance = "i1";
+  last.beat();
+  ClassicClient classic(host);
+  classic.begin_join();
+  ASSERT_TRUE(classic.end_join());
+  ASSERT_EQ(classic.sync(), ApiErrc::none);
+  EXPECT_TRUE(classic.owned.empty());
+  last.beat();  // told to give up two
+  Parked parked(host.shard);
+  JoinGroupCall call = testing::static_call("i1");
+  call.protocols[0].metadata = subscription({0, 1, 2, 3});
+  const JoinGroupAnswer joined = host.run(host.coordinator->join(call, parked));
+  EXPECT_EQ(joined.error, ApiErrc::none);
+  EXPECT_EQ(host.kind(), "classic PreparingRebalance");
+  EXPECT_EQ(classic.heartbeat(), ApiErrc::rebalance_in_progress);
 }
 
 TEST(PartitionMigration, AFailedWriteLeavesTheKindOfGroupAsItWas) {

@@ -109,7 +109,7 @@ func main() {
 	defer out.Flush()
 	switch command {
 	case "member":
-		member(address, topic, rest[0], rest[1], rest[2])
+		member(address, topic, rest[0], rest[1], rest[2], rest[4])
 	case "produce":
 		client := producer(address, rest[0], len(rest) > 2)
 		for i := 0; i < number(rest[1]); i++ {

@@ -1,6 +1,6 @@
 // franz-go as a member of a group. See lib/group_history.py for the events.
 //
-//	client member ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL
+//	client member ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL INSTANCE
 //
 // Leaves when its standard input ends. Commits what it has processed, by a call that waits.
 package main
@@ -128,7 +128,7 @@ func (m *groupMember) processed(fetches kgo.Fetches) {
 	}
 }
 
-func member(address, topic, group, name, strategy string) {
+func member(address, topic, group, name, strategy, instance string) {
 	m := &groupMember{topic: topic, owned: map[int32]bool{}, next: map[int32]int64{}}
 	of := func(event string) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
@@ -145,14 +145,18 @@ func member(address, topic, group, name, strategy string) {
 		balancer = kgo.RangeBalancer()
 	}
 	say("started", map[string]any{})
-	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ClientID(name),
+	options := []kgo.Opt{kgo.SeedBrokers(address), kgo.ClientID(name),
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.Balancers(balancer),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(4*time.Second), kgo.HeartbeatInterval(300*time.Millisecond),
 		kgo.RebalanceTimeout(30*time.Second), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.MetadataMaxAge(2*time.Second), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsAssigned(of("assigned")),
-		kgo.OnPartitionsRevoked(of("revoked")), kgo.OnPartitionsLost(of("lost")))
+		kgo.OnPartitionsRevoked(of("revoked")), kgo.OnPartitionsLost(of("lost"))}
+	if instance != "" {
+		options = append(options, kgo.InstanceID(instance))
+	}
+	client, err := kgo.NewClient(options...)
 	check(err)
 	ended := make(chan struct{})
 	go func() {

@@ -1,8 +1,8 @@
 // kafkajs as a member of a group. See lib/group_history.py for the events.
 //
-//   node member.js ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL
+//   node member.js ADDRESS TOPIC GROUP NAME STRATEGY PROTOCOL INSTANCE
 //
-// Knows the range strategy alone. Leaves when its standard input ends.
+// Knows the range strategy alone, and no static members. Leaves when its standard input ends.
 'use strict'
 
 const fs = require('fs')
