@@ -36,6 +36,11 @@ struct Operation {
   OpCode code{};
   bool durable =
       false;  // write only: on stable storage (data, and the size it needs) at completion
+  /// Write only, of a file opened without `direct`, and not with `durable`: made within submit(),
+  /// on the shard's own thread. It is a copy into the page cache, some microseconds, while to have
+  /// it made elsewhere is two wake-ups. Where the kernel holds back who makes pages dirty, it
+  /// sleeps.
+  bool at_once = false;
   int fd = -1;
   const iovec* buffers = nullptr;
   std::uint32_t buffer_count = 0;
@@ -64,6 +69,7 @@ enum class FsCode : std::uint8_t {
   sync_dir,    // path: makes its entries durable
   truncate,    // fd, size_bytes
   allocate,    // fd, size_bytes: space reserved and file size set (fallocate, mode 0)
+  drop_cache,  // fd, position_bytes, size_bytes: what is synced there leaves the page cache
   lock,        // fd, open for writing: exclusive advisory lock of the open file, until its
                // close; EWOULDBLOCK where another open file, or a JVM's FileChannel, holds it
   space,       // path -> free_bytes, total_bytes of its file system
@@ -101,6 +107,7 @@ struct FsOperation {
   std::string other_path;
   int fd = -1;
   OpenFlags flags;
+  std::uint64_t position_bytes = 0;
   std::uint64_t size_bytes = 0;
   void (*computation)(void* subject) = nullptr;
   void* subject = nullptr;
@@ -146,7 +153,8 @@ class Backend {
 
   virtual const BackendInfo& info() const = 0;
 
-  /// Takes `operation`; it completes in a later poll(), never within this call. Interrupted and
+  /// Takes `operation`; it completes in a later poll(), never within this call (Operation::at_once:
+  /// what it does is done, and told later). Interrupted and
   /// not-ready results are retried inside; what comes back is final. Sockets without data wait.
   virtual void submit(Operation& operation) = 0;
   virtual void submit(FsOperation& operation) = 0;

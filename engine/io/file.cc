@@ -21,10 +21,12 @@ std::unexpected<Error> system_error(std::int64_t result) {
   }
 }
 
-Task<Result<void>> on_descriptor(Shard& shard, FsCode code, int fd, std::uint64_t size_bytes) {
+Task<Result<void>> on_descriptor(Shard& shard, FsCode code, int fd, std::uint64_t size_bytes,
+                                 std::uint64_t position_bytes = 0) {
   FsAwaiter operation{shard};
   operation.code = code;
   operation.fd = fd;
+  operation.position_bytes = position_bytes;
   operation.size_bytes = size_bytes;
   const std::int64_t result = co_await operation;
   if (result < 0) co_return system_error(result);
@@ -138,6 +140,10 @@ Task<Result<void>> File::truncate(std::uint64_t size_bytes) {
 
 Task<Result<void>> File::allocate(std::uint64_t size_bytes) {
   return on_descriptor(*shard_, FsCode::allocate, fd_, size_bytes);
+}
+
+Task<Result<void>> File::drop_cache(std::uint64_t position_bytes, std::uint64_t size_bytes) {
+  return on_descriptor(*shard_, FsCode::drop_cache, fd_, size_bytes, position_bytes);
 }
 
 Task<Result<void>> File::lock() { return on_descriptor(*shard_, FsCode::lock, fd_, 0); }

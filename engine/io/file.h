@@ -50,6 +50,9 @@ class File {
   [[nodiscard]] Task<Result<void>> sync_data();
   [[nodiscard]] Task<Result<void>> truncate(std::uint64_t size_bytes);
   [[nodiscard]] Task<Result<void>> allocate(std::uint64_t size_bytes);
+  /// Gives memory back: what is synced of these bytes leaves the page cache.
+  [[nodiscard]] Task<Result<void>> drop_cache(std::uint64_t position_bytes,
+                                              std::uint64_t size_bytes);
   /// Errors: locked where another open file holds it.
   [[nodiscard]] Task<Result<void>> lock();
 

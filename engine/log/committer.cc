@@ -16,6 +16,14 @@ namespace {
 constexpr std::uint64_t kCommitBytesMax = std::uint64_t{512} << 10;  // io_uring.md: never above
 constexpr std::uint64_t kMeanOfCommits = 8;
 constexpr std::size_t kPiecesMax = 64;
+// A sync for each append costs 5,000 of them a second a third of their latency (bench/README.md).
+constexpr std::int64_t kGatherMs = 5;
+constexpr std::uint64_t kGatherBytes = std::uint64_t{1} << 20;
+// Mean commits from the one go past the cache, until they are below the other: of eight appends at
+// once a direct write takes a part, and a copy all.
+constexpr std::uint64_t kPastCacheMeanMin = std::uint64_t{256} << 10;
+constexpr std::uint64_t kCachedMeanMax = std::uint64_t{64} << 10;
+constexpr std::uint64_t kDropBytes = std::uint64_t{1} << 20;  // of clean pages, a call
 // Over old bytes two groups share what the depth supplies: one is closed while the other is
 // written.
 constexpr std::uint64_t kGroupBytesMax = std::uint64_t{1} << 20;
@@ -40,6 +48,7 @@ struct Committer::Commit : io::Operation {
   std::uint64_t fresh_bytes = 0;  // not in a commit before
   int stalls = 0;                 // short writes in a row that finished no block
   Group* group = nullptr;         // of which it is a first step
+  bool cached = false;            // goes to the page cache
   bool started = false;
   bool done = false;
 };
@@ -51,9 +60,12 @@ struct Committer::Group {
 };
 
 Committer::Committer(LogContext& context, CommitHost& host)
-    : context_(context), host_(host), wake_(context.shard()) {}
+    : context_(context), host_(host), wake_(context.shard()), sync_wake_(context.shard()) {}
 
-Committer::~Committer() { assert(idle()); }
+Committer::~Committer() {
+  assert(idle());
+  context_.cache_gate().settled(cached_bytes_);
+}
 
 void Committer::follow(std::shared_ptr<Segment> segment) {
   segments_.push_back({std::move(segment), {}});
@@ -84,6 +96,7 @@ void Committer::kick() {
 void Committer::poison(Error error) {
   if (failure_) return;
   failure_ = error;
+  context_.cache_gate().settled(std::exchange(cached_bytes_, 0));
   for (Follower& follower : segments_) {
     context_.pending_bytes -= follower.segment->size_bytes - follower.segment->written_bytes();
     follower.batches.clear();
@@ -91,6 +104,7 @@ void Committer::poison(Error error) {
   groups_.clear();
   in_flight_.remove_if([](const Commit& commit) { return !commit.started; });
   wake_.notify();
+  sync_wake_.notify();
   host_.on_failure(error);
 }
 
@@ -102,6 +116,7 @@ Task<void> Committer::run() {
     if (!pending && in_flight_.empty() && !wanted) {
       if (!segment->sealed || segments_.size() == 1) break;
       if (preparing_ || syncing_) {
+        hurry_sync();
         co_await wake_.wait();
         continue;
       }
@@ -120,6 +135,10 @@ Task<void> Committer::run() {
         break;
       }
       continue;
+    }
+    if (pending && wants_cache(*segment) && !segment->cached_writer.is_open()) {
+      co_await open_cached(segment);
+      if (failure_) break;
     }
     if (pending && in_flight_.empty() && lacks_tail(*segment)) {
       const Result<void> filled = co_await fill_tail(segment);
@@ -157,7 +176,9 @@ Committer::Step Committer::submit_one(Follower& follower, std::uint64_t end_byte
   Segment& segment = *follower.segment;
   const std::uint64_t start = io::round_down_to_block(segment.submitted_bytes);
   std::uint64_t end = std::min(end_bytes, start + kCommitBytesMax);
+  const bool cached = may_cache(segment, end - start);
   if (!in_flight_.empty()) {
+    if (in_flight_.back().cached != cached) return Step::wait;
     // Never two on one block; a group has its last one still to come. Of the last block only the
     // next commit knows whether it is the end.
     end = io::round_down_to_block(end);
@@ -165,6 +186,10 @@ Committer::Step Committer::submit_one(Follower& follower, std::uint64_t end_byte
     if (!may_start(end - start, commits_writing_)) return Step::wait;
   }
   Commit& commit = add_commit(follower.segment, start, end, io::round_up_to_block(end));
+  if (cached) {
+    commit.cached = commit.at_once = true;
+    commit.fd = segment.cached_writer.fd();
+  }
   note_size(commit.fresh_bytes);
   if (!segment.has_old_bytes()) {
     segment.zeroed_bytes = std::max(segment.zeroed_bytes, commit.to_bytes);
@@ -182,6 +207,7 @@ bool Committer::may_start(std::uint64_t fresh_bytes, std::size_t count) const {
 void Committer::note_size(std::uint64_t fresh_bytes) {
   usual_commit_bytes_ -= usual_commit_bytes_ / kMeanOfCommits;
   usual_commit_bytes_ += fresh_bytes / kMeanOfCommits;
+  past_cache_ = usual_commit_bytes_ >= (past_cache_ ? kCachedMeanMax : kPastCacheMeanMin);
 }
 
 /// Where the zeros have to end behind data that ends at `data_end_bytes`.
@@ -320,7 +346,37 @@ void Committer::submit(Commit& commit) {
     auto& finished = static_cast<Commit&>(self);
     finished.owner->completed(finished);
   };
+  if (!commit.cached) return context_.shard().backend().submit(commit);
+  const io::Clock& clock = context_.shard().clock();
+  const std::uint64_t bytes = commit.to_bytes - commit.position_bytes;
+  const std::int64_t begun_ns = clock.now_ns();
   context_.shard().backend().submit(commit);
+  context_.cache_gate().wrote(bytes, begun_ns, clock.now_ns());
+  cached_bytes_ += bytes;
+}
+
+bool Committer::wants_cache(const Segment& segment) const {
+  return host_.relaxed() && !segment.has_old_bytes() && !cache_refused_;
+}
+
+/// Whether a commit of `bytes` is a copy into the page cache. Not where they are large: the drive
+/// takes them as fast, and the copy costs processor. Not while space is reserved: the kernel holds
+/// the file for that, and the shard would wait for it.
+bool Committer::may_cache(const Segment& segment, std::uint64_t bytes) const {
+  return wants_cache(segment) && segment.cached_writer.is_open() && !holding_file_ &&
+         !past_cache_ && context_.cache_gate().is_open(bytes, context_.shard().clock().now_ns());
+}
+
+/// Without it the log goes on past the cache.
+Task<void> Committer::open_cached(std::shared_ptr<Segment> segment) {
+  Result<io::File> file = co_await io::File::open(context_.shard(), segment->path(".log"),
+                                                  io::OpenFlags{.write = true});
+  if (!file) {
+    cache_refused_ = true;
+    co_return;
+  }
+  segment->cached_writer = std::move(*file);
+  segment->uncached_bytes = io::round_down_to_block(segment->written_bytes());
 }
 
 void Committer::failed(Commit& commit, Error error) {
@@ -431,6 +487,7 @@ Task<Result<void>> Committer::fill_tail(std::shared_ptr<Segment> segment) {
 }
 
 void Committer::sync_behind() {
+  if (syncing_) sync_wake_.notify();  // there may be enough by now
   if (syncing_ || failure_ || segments_.empty()) return;
   const std::shared_ptr<Segment>& segment = segments_.front().segment;
   if (!segment->writer.is_open() || segment->synced_bytes >= segment->written_bytes()) return;
@@ -440,8 +497,13 @@ void Committer::sync_behind() {
 
 Task<void> Committer::sync(std::shared_ptr<Segment> segment) {
   while (!failure_ && segment->synced_bytes < segment->written_bytes()) {
+    if (host_.relaxed()) co_await gather_unsynced(*segment);
+    if (failure_) break;
+    sync_wanted_ = false;
     const std::uint64_t covered = segment->written_bytes();  // seen complete before we submit
+    const std::uint64_t cached = std::exchange(cached_bytes_, 0);
     const Result<void> synced = co_await segment->writer.sync_data();
+    context_.cache_gate().settled(cached);
     if (!synced) {
       syncing_ = false;
       poison(synced.error());
@@ -450,9 +512,36 @@ Task<void> Committer::sync(std::shared_ptr<Segment> segment) {
     }
     segment->synced_bytes = std::max(segment->synced_bytes, covered);
     acknowledge(*segment);
+    wake_.notify();  // for those who flush
+    co_await drop_cached(segment);
   }
   syncing_ = false;
   wake_.notify();
+}
+
+/// One sync for what a few milliseconds bring.
+Task<void> Committer::gather_unsynced(const Segment& segment) {
+  const std::int64_t until_ns = context_.shard().clock().now_ns() + kGatherMs * 1'000'000;
+  bool more = true;
+  while (more && !failure_ && !sync_wanted_ &&
+         segment.written_bytes() - segment.synced_bytes < kGatherBytes) {
+    more = co_await sync_wake_.wait_until(until_ns);
+  }
+}
+
+/// The pages of what is synced, some at a time.
+Task<void> Committer::drop_cached(std::shared_ptr<Segment> segment) {
+  const std::uint64_t from = segment->uncached_bytes;
+  const std::uint64_t to = io::round_down_to_block(segment->synced_bytes);
+  if (!segment->cached_writer.is_open() || to < from + kDropBytes) co_return;
+  segment->uncached_bytes = to;
+  const Result<void> dropped = co_await segment->cached_writer.drop_cache(from, to - from);
+  if (!dropped) co_return;  // a wish: without it they go when the kernel needs the memory
+}
+
+void Committer::hurry_sync() {
+  sync_wanted_ = true;
+  sync_wake_.notify();
 }
 
 Task<Result<void>> Committer::flush() {
@@ -461,6 +550,7 @@ Task<Result<void>> Committer::flush() {
     const Segment& back = *segments_.back().segment;
     if (segments_.size() == 1 && front.written_bytes() == back.size_bytes) {
       if (back.synced_bytes >= back.written_bytes()) break;
+      hurry_sync();
       sync_behind();
     } else {
       kick();

@@ -8,6 +8,13 @@
 // so any mix of old and new sectors keeps it. It is written from a copy, because appends go on
 // filling the chunk meanwhile.
 //
+// A relaxed log is acknowledged from the page cache: a kill leaves that as it is. Its commits are
+// copies, made at once by way of a second descriptor without O_DIRECT; the sync that follows takes
+// what a few milliseconds bring, then the pages go. Large commits, and all while the cache is shut
+// (cache_gate.h), are written past it as a durable log's are, only not durable. Never both at once:
+// a direct write that finds a page dirty again behind its back is an error of the file to the
+// kernel.
+//
 // In a recycled file old batches lie behind the tail, and a walk over the file must never come
 // from a new batch to an old one, whatever part of the writes under way a crash leaves. So at least
 // a header's worth of zeros always follows the last acknowledged batch. A commit that ends before
@@ -114,6 +121,10 @@ class Committer {
                      std::uint64_t data_end_bytes, std::uint64_t to_bytes);
   void start_write(Commit& commit);
   void submit(Commit& commit);
+  bool wants_cache(const Segment& segment) const;
+  bool may_cache(const Segment& segment, std::uint64_t bytes) const;
+  Task<void> open_cached(std::shared_ptr<Segment> segment);
+  bool reserves_only(const Segment& segment) const;
   void completed(Commit& commit);
   void failed(Commit& commit, Error error);
   void advance();
@@ -127,6 +138,9 @@ class Committer {
   static std::uint64_t needed_bytes(const Segment& segment);
   std::uint64_t writable_bytes(const Segment& segment) const;
   Task<void> sync(std::shared_ptr<Segment> segment);
+  Task<void> gather_unsynced(const Segment& segment);
+  Task<void> drop_cached(std::shared_ptr<Segment> segment);
+  void hurry_sync();
 
   LogContext& context_;
   CommitHost& host_;
@@ -140,6 +154,12 @@ class Committer {
   bool running_ = false;
   bool preparing_ = false;
   bool syncing_ = false;
+  io::Event sync_wake_;             // the sync that waits for more need not
+  bool holding_file_ = false;       // space is being reserved, or written with zeros
+  bool sync_wanted_ = false;        // somebody waits for it
+  bool past_cache_ = false;         // commits are too large for a copy
+  bool cache_refused_ = false;      // the second descriptor is not to be had
+  std::uint64_t cached_bytes_ = 0;  // written to the page cache since the last sync began
   std::optional<std::uint64_t> zeroing_from_;  // commits end before this while zeros are written
   std::uint64_t usual_commit_bytes_ = 0;       // mean over the latest commits
   bool space_short_ = false;

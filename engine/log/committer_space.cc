@@ -23,6 +23,12 @@ constexpr std::size_t kZeroWritesAtOnce = 4;
 
 bool Committer::in_bulk() const { return usual_commit_bytes_ >= kBulkBytesMin; }
 
+/// Whether space is not written with zeros before it is used. Those are there for durable writes,
+/// which find no extent to change then: one sync for many relaxed ones brings the change for all.
+bool Committer::reserves_only(const Segment& segment) const {
+  return in_bulk() || (host_.relaxed() && !segment.has_old_bytes());
+}
+
 /// Where the prepared space has to end for what was appended to be written.
 std::uint64_t Committer::needed_bytes(const Segment& segment) {
   return segment.has_old_bytes() ? fence_end(segment.size_bytes)
@@ -35,14 +41,16 @@ std::uint64_t Committer::writable_bytes(const Segment& segment) const {
 }
 
 /// In bulk space is only reserved: the journal's commit that comes with a write is cheaper there
-/// than to write everything twice. Else it is zeros.
+/// than to write everything twice. So it is where nobody waits for a durable write. Else it is
+/// zeros.
 void Committer::prepare_ahead(const std::shared_ptr<Segment>& segment) {
   if (preparing_ || failure_ || !segment->begun) return;
   const std::uint64_t limit = io::round_up_to_block(segment->capacity_bytes);
   const bool old_bytes = segment->has_old_bytes();
   const std::uint64_t needed = needed_bytes(*segment);
-  const std::uint64_t there = in_bulk() ? segment->prepared_bytes : segment->zeroed_bytes;
-  const std::uint64_t step_max = in_bulk() ? kReserveBytesMax : kStepBytesMax;
+  const bool reserves = reserves_only(*segment);
+  const std::uint64_t there = reserves ? segment->prepared_bytes : segment->zeroed_bytes;
+  const std::uint64_t step_max = reserves ? kReserveBytesMax : kStepBytesMax;
   // Over old bytes commits wait while zeros are written there: little at first.
   const std::uint64_t basis = !old_bytes ? there : there - std::min(there, needed);
   const std::uint64_t step = std::clamp(basis, kStepBytesMin, step_max);
@@ -102,7 +110,7 @@ Task<void> fill_with_zeros(Zeroing& zeroing) {
 Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
                                            std::uint64_t target_bytes) {
   bool is_short = false;
-  const bool bulk = in_bulk();
+  const bool reserves = reserves_only(*segment);
   bool reserved = true;
   if (target_bytes > segment->prepared_bytes) {
     const Result<io::DiskSpace> space = co_await io::disk_space(context_.shard(), segment->dir);
@@ -116,18 +124,22 @@ Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
     if (is_short) target_bytes = needed_bytes(*segment);
     // The size first: a write that extends a file locks all others out of it (ext4, XFS).
     // Where the file system cannot do that, the zeros extend it.
+    holding_file_ = true;
     const Result<void> allocated = co_await segment->writer.allocate(target_bytes);
+    holding_file_ = false;
     reserved = allocated.has_value();
     if (!reserved && allocated.error().sys_errno != EOPNOTSUPP) co_return allocated;
   }
-  if (!bulk || !reserved) {
+  if (!reserves || !reserved) {
+    holding_file_ = true;
     const Result<void> zeroed = co_await write_zeros(segment, target_bytes);
+    holding_file_ = false;
     if (!zeroed) co_return zeroed;
   }
   const Result<void> synced = co_await segment->writer.sync_data();
   if (!synced) co_return synced;
   segment->prepared_bytes = std::max(segment->prepared_bytes, target_bytes);
-  if (!bulk || !reserved) segment->zeroed_bytes = std::max(segment->zeroed_bytes, target_bytes);
+  if (!reserves || !reserved) segment->zeroed_bytes = std::max(segment->zeroed_bytes, target_bytes);
   space_short_ = is_short;
   co_return Result<void>{};
 }

@@ -160,7 +160,7 @@ void Compactor::publish(const std::vector<SegmentPtr>& sources, const SegmentPtr
   log_.segments_.erase(std::next(first), last);
   for (const SegmentPtr& source : sources) {
     source->deleted = true;
-    source->writer.close();
+    source->close_writer();
     source->close_reader();
     source->forget_memory();
     source->index.reset();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/io/shard.h"
+#include "engine/log/cache_gate.h"
 #include "engine/log/chunk_cache.h"
 #include "engine/log/file_removal.h"
 #include "engine/log/read_stream.h"
@@ -30,10 +31,11 @@ class CompactionListener {
 
 /// Bounds for all logs of a shard together. Bytes unless the name says otherwise.
 struct LogLimits {
-  std::uint64_t cache_bytes = std::uint64_t{64} << 20;    // recent chunks kept for reading
-  std::uint64_t pending_bytes = std::uint64_t{64} << 20;  // appended and not yet on the drive
-  std::uint32_t open_files = 2000;                        // sealed segments' descriptors kept open
-  std::uint32_t commits_in_flight = 4;                    // per log (calibration: io_uring.md, K)
+  std::uint64_t cache_bytes = std::uint64_t{64} << 20;     // recent chunks kept for reading
+  std::uint64_t pending_bytes = std::uint64_t{64} << 20;   // appended and not yet on the drive
+  std::uint64_t unsynced_bytes = std::uint64_t{32} << 20;  // of relaxed logs, in the page cache
+  std::uint32_t open_files = 2000;                         // sealed segments' descriptors kept open
+  std::uint32_t commits_in_flight = 4;                     // per log (calibration: io_uring.md, K)
   std::uint64_t disk_reserve_bytes = std::uint64_t{256} << 20;  // appends refused below this
   bool direct_io = true;  // false where the file system refuses O_DIRECT
   std::uint64_t producer_draft_bytes = std::uint64_t{1} << 20;  // appended between two snapshots
@@ -64,12 +66,14 @@ class LogContext {
       : shard_(shard),
         limits_(limits),
         chunks_(limits.cache_bytes),
+        cache_gate_(limits.unsynced_bytes),
         read_ahead_(shard.clock(), limits.cache_bytes) {}
   LogContext(const LogContext&) = delete;  // logs hold its address
 
   io::Shard& shard() { return shard_; }
   const LogLimits& limits() const { return limits_; }
   ChunkCache& chunks() { return chunks_; }
+  CacheGate& cache_gate() { return cache_gate_; }
   ReadAheadBudget& read_ahead() { return read_ahead_; }
   /// Bytes read from disk that readers still hold.
   const std::shared_ptr<LentBytes>& lent_bytes() const { return lent_bytes_; }
@@ -116,6 +120,7 @@ class LogContext {
   io::Shard& shard_;
   LogLimits limits_;
   ChunkCache chunks_;
+  CacheGate cache_gate_;
   const std::shared_ptr<LentBytes> lent_bytes_ = std::make_shared<LentBytes>(0);
   ReadAheadBudget read_ahead_;  // as much again as the cache
   bool direct_refused_ = false;

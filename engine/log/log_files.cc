@@ -110,7 +110,7 @@ Task<Result<void>> LogImpl::finish_segment(SegmentPtr segment) {
 Task<void> LogImpl::seal(SegmentPtr segment) {
   const io::Gate::Pass pass(background_);
   const Result<void> sealed = co_await seal_files(segment);
-  segment->writer.close();
+  segment->close_writer();
   segment->begun = false;
   --sealing_;
   sealed_.notify();
@@ -374,7 +374,7 @@ void LogImpl::give_back_memory() {
     remember_tail(*segment);
     segment->forget_memory();
     segment->close_reader();
-    segment->writer.close();
+    segment->close_writer();
     segment->begun = false;
     if (segment->sealed) segment->index.reset();
   }
@@ -468,7 +468,7 @@ Task<Result<void>> LogImpl::close() {
   Result<void> outcome = flushed;
   if (flushed && files_dirty_ && !context_.leave_files) outcome = co_await close_files();
   for (const SegmentPtr& segment : segments_) {
-    segment->writer.close();
+    segment->close_writer();
     segment->close_reader();
     segment->forget_memory();
   }

@@ -188,7 +188,7 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   if (first_dirty_) first_dirty_ = std::min(*first_dirty_, end_);
   if (epochs_.truncate_suffix(end_)) epochs_dirty_ = true;
   snapshots_at_roll_.clear();
-  last->writer.close();
+  last->close_writer();
   last->close_reader();
   last->forget_memory();
   const Result<void> done = co_await cut_files(last, *shorter, std::move(gone));

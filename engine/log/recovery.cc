@@ -61,7 +61,7 @@ Task<Result<void>> Recovery::run() {
     if (last->uncut_bytes > 0) {
       const Result<void> cut = co_await log_.cut_prepared(last);
       if (!cut) co_return cut;
-      last->writer.close();
+      last->close_writer();
     }
     start_fresh(log_.start_);
   }

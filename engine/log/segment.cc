@@ -76,6 +76,11 @@ void Segment::close_reader() {
   --context.open_files;
 }
 
+void Segment::close_writer() {
+  writer.close();
+  cached_writer.close();
+}
+
 std::string Segment::path(std::string_view ending) const {
   return dir + "/" + segment_stem(base_offset) + std::string(ending);
 }

@@ -75,6 +75,7 @@ struct Segment {
   /// Makes the tail a chunk of its own whose start is not in memory, after open or idleness.
   void forget_memory();
   void close_reader();
+  void close_writer();
   std::uint64_t written_bytes() const { return recent.written_bytes; }
   /// Where true, commits follow the rule for recycled files (committer.h).
   bool has_old_bytes() const { return zeroed_bytes < old_bytes; }
@@ -119,9 +120,11 @@ struct Segment {
 
   // Writing: 0 <= synced <= written <= submitted <= size <= prepared, once prepared.
   io::File writer;
+  io::File cached_writer;  // the same file by way of the page cache, once a relaxed log wants it
   std::uint64_t capacity_bytes = 0;  // segment.bytes when it was made
   std::uint64_t submitted_bytes = 0;
   std::uint64_t synced_bytes = 0;
+  std::uint64_t uncached_bytes = 0;  // what was written below left the page cache
   std::uint64_t prepared_bytes = 0;  // the file is durably that long; zeros behind the records
   std::uint64_t zeroed_bytes = 0;    // of that, blocks that were written; the rest is reserved only
   // A recycled file: what lies in [zeroed, old) are bytes of a dropped segment of this log.

@@ -141,6 +141,11 @@ std::int64_t reserve(int fd, std::uint64_t size_bytes) {
   return result;
 }
 
+std::int64_t drop_cached(const FsOperation& operation) {
+  return -::posix_fadvise(operation.fd, static_cast<off_t>(operation.position_bytes),
+                          static_cast<off_t>(operation.size_bytes), POSIX_FADV_DONTNEED);
+}
+
 // A lock of the open file description, so that two opens in one process exclude each other too;
 // and of the fcntl family, so that a JVM's FileChannel.lock() on the file is seen and sees it.
 std::int64_t take_lock(int fd) {
@@ -188,6 +193,7 @@ void run_fs_operation(FsOperation& operation) {
       case FsCode::truncate:
         return or_errno(::ftruncate(operation.fd, static_cast<off_t>(operation.size_bytes)));
       case FsCode::allocate: return reserve(operation.fd, operation.size_bytes);
+      case FsCode::drop_cache: return drop_cached(operation);
       case FsCode::lock: return take_lock(operation.fd);
       case FsCode::space: return read_space(path, operation);
       case FsCode::compute: break;  // BackgroundPool's

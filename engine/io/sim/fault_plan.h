@@ -28,6 +28,7 @@ enum class OpKind : std::uint8_t {
   sync_dir,
   truncate,
   allocate,
+  drop_cache,
   lock,
   space,
   compute,

@@ -38,6 +38,7 @@ bool changes_disk(const FsOperation& operation) {
     case FsCode::read_file:
     case FsCode::stat:
     case FsCode::sync_dir:
+    case FsCode::drop_cache:
     case FsCode::lock:
     case FsCode::space:
     case FsCode::compute: return false;
@@ -82,6 +83,7 @@ OpKind kind_of(FsCode code) {
     case FsCode::sync_dir: return OpKind::sync_dir;
     case FsCode::truncate: return OpKind::truncate;
     case FsCode::allocate: return OpKind::allocate;
+    case FsCode::drop_cache: return OpKind::drop_cache;
     case FsCode::lock: return OpKind::lock;
     case FsCode::space: return OpKind::space;
     case FsCode::compute: return OpKind::compute;
@@ -178,9 +180,13 @@ void SimBackend::submit(Operation& operation) {
   const OpKind kind = kind_of(operation.code);
   const SimNode::Descriptor* const file = node_.descriptor(operation.fd);
   const FaultPlan& plan = node_.faults_;
-  const std::int64_t delay_ns =
-      is_network(kind) ? node_.rng_.between(500, kSyscallNsMax)
-                       : node_.rng_.between(plan.disk_delay_min_ns, plan.disk_delay_max_ns);
+  assert(!operation.at_once || (operation.code == OpCode::write && !operation.durable));
+  std::int64_t delay_ns = 0;
+  if (is_network(kind)) {
+    delay_ns = node_.rng_.between(500, kSyscallNsMax);
+  } else if (!operation.at_once) {
+    delay_ns = node_.rng_.between(plan.disk_delay_min_ns, plan.disk_delay_max_ns);
+  }
   static const std::string kNoPath;
   const std::uint32_t index = start(kind, file == nullptr ? kNoPath : file->path, delay_ns);
   PendingOp& pending = world_.pending(index);
@@ -400,6 +406,7 @@ std::int64_t SimBackend::apply_fs(PendingOp& pending) {
       return disk.exists(operation.path) ? 0 : -ENOENT;
     case FsCode::truncate:
     case FsCode::allocate:
+    case FsCode::drop_cache:
     case FsCode::lock: {
       const SimNode::Descriptor* const file = node_.descriptor(operation.fd);
       if (file == nullptr) return -EBADF;
@@ -416,6 +423,10 @@ std::int64_t SimBackend::apply_to_file(PendingOp& pending, const SimNode::Descri
     if (!file.write) return -EBADF;
     const auto [held, taken] = node_.locks_.try_emplace(file.inode, operation.fd);
     return taken || held->second == operation.fd ? 0 : -EWOULDBLOCK;
+  }
+  if (operation.code == FsCode::drop_cache) {
+    node_.disk_.drop_cache(file.inode);
+    return 0;
   }
   if (!file.write) return operation.code == FsCode::truncate ? -EINVAL : -EBADF;
   if (operation.code == FsCode::truncate) {

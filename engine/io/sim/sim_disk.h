@@ -134,6 +134,7 @@ class SimDisk {
   void sync_everything();
   /// The page cache drops what it can: after a failed sync readers see the medium.
   void drop_cache();
+  void drop_cache(InodeId inode) { inodes_.at(inode).file.evict_lost(); }
   /// The file of a random other place to hit: where a misdirected write lands.
   InodeId random_file(SimRng& rng) const;
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/counters.h"
+#include "engine/io/posix/file_operations.h"
 
 namespace keelson::engine::io {
 namespace {
@@ -75,6 +76,8 @@ void ThreadsBackend::submit(Operation& operation) {
       if (read_from_cache(operation)) return finished_.push_back(operation);
       return pool_.submit(operation);
     case OpCode::write:
+      if (!operation.at_once) return pool_.submit(operation);
+      return finish(operation, run_file_operation(operation, info_.commit));
     case OpCode::sync_data: return pool_.submit(operation);
     case OpCode::accept:
     case OpCode::connect:

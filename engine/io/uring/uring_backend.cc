@@ -159,6 +159,7 @@ void UringBackend::submit(Operation& operation) {
   operation.next = nullptr;
   operation.backend_word = 0;
   ++under_way_;
+  if (operation.at_once) return finish(operation, run_file_operation(operation, info_.commit));
   prepare(operation);
 }
 

@@ -54,6 +54,60 @@ TEST_P(FileConformance, ReadsBackWhatWasWrittenDurably) {
   bed_->run(write_and_read_back(shard(), path("durable"), true));
 }
 
+/// Copied within submit(), told of by a later poll().
+struct AtOnce : Operation {
+  AtOnce(const File& file, std::uint64_t position, const iovec& source) {
+    code = OpCode::write;
+    at_once = true;
+    fd = file.fd();
+    buffers = &source;
+    buffer_count = 1;
+    position_bytes = position;
+    on_complete = [](Operation& self) { static_cast<AtOnce&>(self).done = true; };
+  }
+  bool done = false;
+};
+
+// As a log's writer has it: the same file through two descriptors, and nobody misses a byte.
+Task<void> write_at_once(Shard& shard, std::string path) {
+  Result<File> file = co_await File::open(shard, path, kNew);
+  CO_ASSERT(file.has_value());
+  Result<File> direct = co_await File::open(shard, path, OpenFlags{.write = true, .direct = true});
+  if (!direct) direct = co_await File::open(shard, path, OpenFlags{.write = true});
+  CO_ASSERT(direct.has_value());
+  const Result<void> reserved = co_await direct->allocate(64 * kBlockBytes);
+  EXPECT_TRUE(reserved.has_value());
+  for (std::uint64_t block = 0; block < 8; ++block) {
+    AlignedBuffer bytes(kBlockBytes);
+    const std::uint64_t at = block * kBlockBytes;
+    std::ranges::copy(pattern(kBlockBytes, at), bytes.data());
+    const iovec source{bytes.data(), kBlockBytes};
+    AtOnce write(*file, at, source);
+    shard.backend().submit(write);
+    EXPECT_FALSE(write.done) << "within the call";
+    while (!write.done) co_await shard.yield();
+    EXPECT_EQ(write.result, static_cast<std::int64_t>(kBlockBytes));
+    AlignedBuffer found(kBlockBytes);
+    const Result<std::size_t> read = co_await direct->read_at(at, found.bytes());
+    EXPECT_TRUE(read.has_value() && *read == kBlockBytes);
+    EXPECT_TRUE(std::ranges::equal(found.bytes(), bytes.bytes())) << block;
+  }
+  const Result<void> synced = co_await direct->sync_data();
+  EXPECT_TRUE(synced.has_value());
+  const Result<void> dropped = co_await file->drop_cache(0, 8 * kBlockBytes);
+  EXPECT_TRUE(dropped.has_value());
+  std::vector<std::byte> all(8 * kBlockBytes);
+  const Result<std::size_t> read = co_await file->read_at(0, all);
+  EXPECT_TRUE(read.has_value() && *read == all.size());
+  for (std::uint64_t at = 0; at < all.size(); at += kBlockBytes) {
+    EXPECT_TRUE(std::ranges::equal(Bytes(all).subspan(at, kBlockBytes), pattern(kBlockBytes, at)));
+  }
+}
+
+TEST_P(FileConformance, WritesToThePageCacheAtOnce) {
+  bed_->run(write_at_once(shard(), path("cached")));
+}
+
 Task<void> several_buffers(Shard& shard, std::string path) {
   Result<File> file = co_await File::open(shard, path, kNew);
   CO_ASSERT(file.has_value());

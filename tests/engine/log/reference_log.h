@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -96,9 +97,12 @@ struct ReferenceLog {
     cut.reset();
     forget_from(new_end);
   }
-  /// As if nothing had been sent from `new_end` on.
+  /// As if nothing had been sent from `new_end` on. A batch that reaches beyond it is gone as a
+  /// whole: the start was moved into it before it was synced, and the log begins anew there.
   void forget_from(std::int64_t new_end) {
-    batches.erase(batches.lower_bound(new_end), batches.end());
+    while (!batches.empty() && batches.rbegin()->second.next_offset > new_end) {
+      batches.erase(std::prev(batches.end()));
+    }
     records.erase(records.lower_bound(new_end), records.end());
     tombstone_seen_ms.erase(tombstone_seen_ms.lower_bound(new_end), tombstone_seen_ms.end());
     attempted_below = std::min(attempted_below, new_end);
