@@ -317,8 +317,8 @@ class Changes:
 
     @staticmethod
     def without_the_last_of_kip_848(group, chosen):
-        """Without them the group is a classic one. Who comes back to that with a heartbeat is told,
-        by Kafka too, that there is no such group, and both clients take that for the end."""
+        """Without them the group is a classic one. Who comes back to that with a heartbeat is told
+        that there is no such group, and librdkafka takes that for the end."""
         staying = [m for m in group.members if m.protocol == CONSUMER and m not in chosen]
         return chosen if staying else [m for m in chosen if m.protocol == CLASSIC]
 
