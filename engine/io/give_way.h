@@ -5,6 +5,8 @@
 // here: who was woken, a shard or the kernel's own thread that completes a durable write, waits for
 // the next tick, 1 to 10 ms, whatever the rank of the one that computes. At each of its system
 // calls it is looked whether somebody waits. So a computation makes one every few ten microseconds.
+// It does not help those who wait for the slice of a control group or session that is not theirs
+// (bench/README.md, "Compaction beside Kafka's cleaner").
 #pragma once
 
 #include <cstddef>

@@ -97,8 +97,8 @@ Task<Result<void>> LogImpl::move_start(Offset start, std::size_t count) {
   co_return co_await remove_files(std::move(gone), false);
 }
 
-/// Of names that no file of the log had or will have: what is cut and unlinked later, by name, is
-/// what was given it now. A base offset can come back.
+/// Of names that no other file gets while the log is open (the next open removes what is left):
+/// what is cut and unlinked later, by name, is what was given it now. A base offset can come back.
 std::string LogImpl::next_removal_ending() { return concat(".", ++removals_, ".deleted"); }
 
 /// Renames the files of `gone`, which the manifest names as dropped, and sees to it that they are
