@@ -165,7 +165,8 @@ thread_local Kept kept;
 std::byte* make_block(std::size_t number) {
   const std::size_t size = bytes_of(number);
   if (size < kHugeMin) return allocate(size, kBufferAlignBytes);
-  std::byte* const memory = map_huge_pages(std::max(size, kHugePageBytes));
+  std::byte* memory = size <= kHugePageBytes ? take_prepared_page() : nullptr;
+  if (memory == nullptr) memory = map_huge_pages(std::max(size, kHugePageBytes));
   if (memory == nullptr) std::abort();
   for (std::size_t rest = size; rest < kHugePageBytes; rest += size) {
     free_buffer(memory + rest, size);

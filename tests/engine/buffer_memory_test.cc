@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "engine/huge_pages.h"
+
 namespace keelson::engine {
 namespace {
 
@@ -37,6 +39,49 @@ TEST(BufferMemory, EverySizeIsAlignedWritableAndApart) {
     EXPECT_EQ(memory[bytes - 1], static_cast<std::byte>(i));
     free_buffer(memory, bytes);
   }
+}
+
+TEST(HugePages, OnesPreparedAreTakenAndAskedForAgain) {
+  while (std::byte* const page = take_prepared_page()) unmap_pages(page, kHugePageBytes);
+  EXPECT_TRUE(huge_pages_wanted());
+  for (int i = 0; i < 100 && huge_pages_wanted(); ++i) prepare_huge_page();
+  EXPECT_FALSE(huge_pages_wanted());
+  std::byte* const page = take_prepared_page();
+  ASSERT_NE(page, nullptr);
+  EXPECT_TRUE(huge_pages_wanted());
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(page) % kHugePageBytes, 0u);
+  for (std::size_t at = 0; at < kHugePageBytes; at += 511) ASSERT_EQ(page[at], std::byte{0});
+  std::memset(page, 1, kHugePageBytes);
+  unmap_pages(page, kHugePageBytes);
+  prepare_huge_page();
+  EXPECT_FALSE(huge_pages_wanted());
+  prepare_huge_page();  // not asked for: nothing
+}
+
+TEST(HugePages, ALargeBlockIsCutFromAPreparedOne) {
+  while (huge_pages_wanted()) prepare_huge_page();
+  std::vector<std::byte*> held;
+  for (int i = 0; i < 100 && !huge_pages_wanted(); ++i) held.push_back(allocate_buffer(1 << 20));
+  EXPECT_TRUE(huge_pages_wanted());  // one was taken
+  for (std::byte* const memory : held) free_buffer(memory, 1 << 20);
+}
+
+TEST(HugePages, ThreadsThatTakeAndPrepareAtOnceGetPagesOfTheirOwn) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([i] {
+      for (int turn = 0; turn < 50; ++turn) {
+        if (huge_pages_wanted()) prepare_huge_page();
+        std::byte* const page = take_prepared_page();
+        if (page == nullptr) continue;
+        page[0] = static_cast<std::byte>(i);
+        std::this_thread::yield();
+        EXPECT_EQ(page[0], static_cast<std::byte>(i));
+        unmap_pages(page, kHugePageBytes);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(BufferMemory, AThreadKeepsABoundedAmount) {

@@ -52,6 +52,15 @@ void HelperPool::added(std::unique_lock<std::mutex>& lock) {
   work_or_stop_.notify_one();
 }
 
+void HelperPool::ask_for_memory() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (memory_asked_ || (threads_.empty() && !start_thread())) return;
+    memory_asked_ = true;
+  }
+  work_or_stop_.notify_one();
+}
+
 bool HelperPool::start_thread() {
   const BlockedSignals blocked;  // the thread inherits it: signals are for the program's threads
   try {
@@ -75,6 +84,11 @@ void HelperPool::serve() {
       --metadata_running_;
     } else if (stopping_) {
       return;
+    } else if (memory_asked_) {
+      lock.unlock();
+      prepare_huge_page();
+      lock.lock();
+      memory_asked_ = false;
     } else {
       ++idle_count_;
       work_or_stop_.wait(lock);

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/huge_pages.h"
 #include "engine/io/backend.h"
 #include "engine/io/posix/doorbell.h"
 #include "engine/io/posix/operation_list.h"
@@ -34,6 +35,12 @@ class HelperPool {
   void submit(Operation& operation);
   void submit(FsOperation& operation);
 
+  /// Has a thread prepare huge pages where some are wanted (engine/huge_pages.h), when it has
+  /// nothing else to do. Cheap where none are.
+  void prepare_memory() {
+    if (huge_pages_wanted()) ask_for_memory();
+  }
+
   /// Moves what is finished, oldest first, to the ends of the lists.
   void take_finished(OperationList& operations, FsOperationList& fs_operations);
   /// Whether take_finished() would find something. For the look between
@@ -41,6 +48,7 @@ class HelperPool {
   bool has_finished() const { return !finished_.empty() || !finished_fs_.empty(); }
 
  private:
+  void ask_for_memory();
   void added(std::unique_lock<std::mutex>& lock);
   bool start_thread();
   void serve();
@@ -58,6 +66,7 @@ class HelperPool {
   std::size_t queued_count_ = 0;
   std::size_t idle_count_ = 0;
   std::size_t metadata_running_ = 0;
+  bool memory_asked_ = false;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 
