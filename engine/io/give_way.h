@@ -4,9 +4,8 @@
 // PREEMPT_LAZY) does not interrupt a thread that computes when another processor wakes somebody up
 // here: who was woken, a shard or the kernel's own thread that completes a durable write, waits for
 // the next tick, 1 to 10 ms, whatever the rank of the one that computes. At each of its system
-// calls it is looked whether somebody waits. So a computation makes one every few ten microseconds.
-// It does not help those who wait for the slice of a control group or session that is not theirs
-// (bench/README.md, "Compaction beside Kafka's cleaner").
+// calls it is looked whether somebody waits. So a computation makes one every few ten microseconds;
+// and for those whom that does not help it sleeps now and then (posix/stand_back.h).
 #pragma once
 
 #include <cstddef>
@@ -14,7 +13,7 @@
 namespace keelson::engine::io {
 
 /// Called within computations of compute_aside(), for each `bytes` that they worked through. Costs
-/// an addition, and every 32 KiB a system call. Elsewhere it does nothing.
+/// an addition, and every 32 KiB a system call or a sleep. Elsewhere it does nothing.
 void give_way(std::size_t bytes);
 
 /// Of the calling thread, by its backend: what give_way() calls.

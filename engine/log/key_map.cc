@@ -5,12 +5,15 @@
 #include <cassert>
 #include <cstring>
 
+#include "engine/io/give_way.h"
+
 namespace keelson::engine::log {
 namespace {
 
 constexpr std::size_t kTablesMax = 256;
 constexpr std::size_t kTableSlotsMin = 16;
 constexpr std::uint64_t kTableBytesMin = std::uint64_t{16} << 10;  // else fewer tables
+constexpr std::size_t kSlotsAtOnce = 512;
 constexpr double kGrowAt = 0.75;  // a table that may still grow is not filled further
 
 class Sip {
@@ -97,11 +100,19 @@ std::size_t KeyMap::place(const Table& table, KeyHash hash) {
 bool KeyMap::grow(Table& table) {
   if (table.slots.size() >= table_slots_max_) return false;
   const std::size_t wanted = std::max(kTableSlotsMin, table.slots.size() * 2);
+  const std::size_t count = std::min(wanted, table_slots_max_);
+  // In steps, for all tables grow at about the same time, and to touch new memory is slow.
   Table larger;
-  larger.slots.resize(std::min(wanted, table_slots_max_));
+  larger.slots.reserve(count);
+  while (larger.slots.size() < count) {
+    const std::size_t step = std::min(kSlotsAtOnce, count - larger.slots.size());
+    larger.slots.resize(larger.slots.size() + step);
+    io::give_way(step * kKeySlotBytes);
+  }
   larger.used = table.used;
   for (const Slot& slot : table.slots) {
     if (slot.offset >= Offset{0}) larger.slots[place(larger, slot.hash)] = slot;
+    io::give_way(kKeySlotBytes);
   }
   slots_ += larger.slots.size() - table.slots.size();
   table = std::move(larger);

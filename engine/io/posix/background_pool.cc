@@ -1,7 +1,9 @@
 #include "engine/io/posix/background_pool.h"
 
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +11,9 @@
 #include <system_error>
 
 #include "engine/io/give_way.h"
+#include "engine/io/posix/clock.h"
 #include "engine/io/posix/signals.h"
+#include "engine/io/posix/stand_back.h"
 
 namespace keelson::engine::io {
 namespace {
@@ -21,6 +25,27 @@ void take_rank(BackgroundThread::Rank rank) {
   switch (rank) {
     case BackgroundThread::Rank::low: (void)::setpriority(PRIO_PROCESS, 0, kLowNice); break;
     case BackgroundThread::Rank::idle: (void)::sched_setscheduler(0, SCHED_IDLE, &none); break;
+  }
+}
+
+thread_local StandBack stand_back;
+
+void let_others_run() {
+  const PosixClock clock;
+  const auto wanted_ns = [&clock] {
+    const bool writes = durable_writes_under_way.load(std::memory_order_relaxed) > 0;
+    const bool came = requests_came.load(std::memory_order_relaxed);
+    if (came) requests_came.store(false, std::memory_order_relaxed);
+    return stand_back.sleep_ns(clock.now_ns(), writes, came);
+  };
+  std::int64_t sleep_ns = wanted_ns();
+  // Any system call does, for on its way back the kernel looks who waits. Not sched_yield(): that
+  // puts one that nobody waits for far behind the next who comes.
+  if (sleep_ns == 0) (void)::getppid();
+  for (; sleep_ns > 0; sleep_ns = wanted_ns()) {
+    const timespec nap{0, sleep_ns};
+    (void)::nanosleep(&nap, nullptr);
+    stand_back.woke(clock.now_ns());
   }
 }
 
@@ -55,9 +80,8 @@ void BackgroundThread::submit(FsOperation& operation) {
 
 void BackgroundThread::serve() {
   take_rank(rank_);
-  // Any system call does, for on its way back the kernel looks who waits. Not sched_yield(): that
-  // puts one that nobody waits for far behind the next who comes.
-  set_give_way([] { (void)::getppid(); });
+  (void)::prctl(PR_SET_TIMERSLACK, 1);  // a sleep ends when it is over, not within 50 us
+  set_give_way(let_others_run);
   while (true) {
     const std::uint32_t seen = calls_.load();
     FsOperationList work;
@@ -72,6 +96,7 @@ void BackgroundThread::serve() {
 }
 
 void BackgroundThread::run(FsOperation& operation) {
+  stand_back.begin(PosixClock().now_ns());
   operation.computation(operation.subject);
   operation.result = 0;
   finished_.push(operation);  // not ours from here on

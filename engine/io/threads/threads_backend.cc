@@ -11,6 +11,7 @@
 
 #include "engine/counters.h"
 #include "engine/io/posix/file_operations.h"
+#include "engine/io/posix/stand_back.h"
 
 namespace keelson::engine::io {
 namespace {
@@ -71,6 +72,7 @@ ThreadsBackend::Socket& ThreadsBackend::socket_of(int fd) {
 
 void ThreadsBackend::submit(Operation& operation) {
   operation.next = nullptr;
+  note_submitted(operation);
   switch (operation.code) {
     case OpCode::read:
       if (read_from_cache(operation)) return finished_.push_back(operation);
@@ -210,6 +212,7 @@ void ThreadsBackend::cancel(Operation& operation) {
 
 std::size_t ThreadsBackend::poll(std::optional<std::int64_t> deadline_ns) {
   take_finished();
+  pool_.prepare_memory();
   const bool idle = finished_.empty() && finished_fs_.empty();
   const bool may_sleep =
       idle && (!deadline_ns || (*deadline_ns > 0 && *deadline_ns > clock_.now_ns()));
@@ -269,6 +272,7 @@ std::size_t ThreadsBackend::run_finished() {
   FsOperationList fs_operations = finished_fs_.take();
   std::size_t ran = 0;
   while (Operation* const operation = operations.pop_front()) {
+    note_finished(*operation);
     operation->on_complete(*operation);
     ++ran;
   }

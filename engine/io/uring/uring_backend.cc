@@ -13,6 +13,7 @@
 
 #include "engine/counters.h"
 #include "engine/io/posix/file_operations.h"
+#include "engine/io/posix/stand_back.h"
 
 namespace keelson::engine::io {
 namespace {
@@ -159,6 +160,7 @@ void UringBackend::submit(Operation& operation) {
   operation.next = nullptr;
   operation.backend_word = 0;
   ++under_way_;
+  note_submitted(operation);
   if (operation.at_once) return finish(operation, run_file_operation(operation, info_.commit));
   prepare(operation);
 }
@@ -266,6 +268,7 @@ void UringBackend::watch_bell() {
 std::size_t UringBackend::poll(std::optional<std::int64_t> deadline_ns) {
   reap();
   take_finished();
+  pool_.prepare_memory();
   const bool idle = finished_.empty() && finished_fs_.empty();
   const bool may_sleep =
       idle && (!deadline_ns || (*deadline_ns > 0 && *deadline_ns > clock_.now_ns()));
@@ -382,6 +385,7 @@ std::size_t UringBackend::run_finished() {
   FsOperationList fs_operations = finished_fs_.take();
   std::size_t ran = 0;
   while (Operation* const operation = operations.pop_front()) {
+    note_finished(*operation);
     operation->on_complete(*operation);
     ++ran;
   }
