@@ -9,7 +9,7 @@ set(KEELSON_SANITIZED_TESTS
   connection_test coordination_coordinator_test frame_reader_test io_units_test kafka_header_test
   log_behaviour_test log_sim_test offsets_consumer_test offsets_coordinator_test offsets_group_test producer_history_test records_test
   registry_test single_replicator_test storage_test transactions_test wire_test)
-set(KEELSON_THREADED_TESTS backend_conformance_test io_units_test runtime_test)
+set(KEELSON_THREADED_TESTS backend_conformance_test buffer_memory_test io_units_test runtime_test)
 foreach(kind sanitized threaded)
   add_custom_target(${kind}_tests)
 endforeach()

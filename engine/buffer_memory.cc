@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdlib>
@@ -10,6 +9,8 @@
 
 #include "engine/counters.h"
 #include "engine/huge_pages.h"
+#include "engine/page_slabs.h"
+#include "engine/spin_lock.h"
 
 namespace keelson::engine {
 namespace {
@@ -22,9 +23,11 @@ constexpr std::size_t kClasses = std::countr_zero(kKeptMax) - std::countr_zero(k
 // A block that is used after it was freed is to be seen.
 constexpr std::size_t kKeptBytesMax = 0;
 constexpr std::size_t kSharedBytesMax = 0;
+constexpr bool kUseSlabs = false;
 #else
 constexpr std::size_t kKeptBytesMax = std::size_t{2} << 20;     // a thread's
 constexpr std::size_t kSharedBytesMax = std::size_t{12} << 20;  // of all threads
+constexpr bool kUseSlabs = true;
 #endif
 
 // Blocks from here on are cut from huge pages.
@@ -40,6 +43,11 @@ std::byte* allocate(std::size_t bytes, std::size_t align_bytes) {
 }
 
 bool is_kept_size(std::size_t bytes) { return bytes >= kKeptMin && bytes <= kKeptMax; }
+
+/// Those in between go to the allocator: nothing asks for them by the thousand.
+bool is_in_slab(std::size_t bytes, std::size_t align_bytes) {
+  return kUseSlabs && align_bytes == kBufferAlignBytes && bytes <= kSlabBlockBytesMax;
+}
 
 std::size_t class_of(std::size_t bytes) {
   return static_cast<std::size_t>(std::bit_width(bytes - 1) - std::countr_zero(kKeptMin));
@@ -103,25 +111,16 @@ using Block = BlockPool::Block;
 class SharedBlocks {
  public:
   std::byte* take(std::size_t number) {
-    const Turn turn(busy_);
+    const SpinLock::Holder holder(lock_);
     return pool_.take(number);
   }
   Block give(Block block) {
-    const Turn turn(busy_);
+    const SpinLock::Holder holder(lock_);
     return pool_.give(block);
   }
 
  private:
-  // Held for a few instructions, once for some hundred KiB of work.
-  struct Turn {
-    explicit Turn(std::atomic_flag& flag) : busy(flag) {
-      while (busy.test_and_set(std::memory_order_acquire)) {
-      }
-    }
-    ~Turn() { busy.clear(std::memory_order_release); }
-    std::atomic_flag& busy;
-  };
-  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+  SpinLock lock_;  // once for some hundred KiB of work
   BlockPool pool_{kSharedBytesMax};
 };
 
@@ -178,6 +177,9 @@ std::byte* make_block(std::size_t number) {
 
 std::byte* allocate_buffer(std::size_t bytes, std::size_t align_bytes) {
   tally(Counter::buffers);
+  if (is_in_slab(bytes, align_bytes)) {
+    return take_slab_block(bytes, [] { return allocate_buffer(kSlabBytes); });
+  }
   if (!is_kept_size(bytes)) return allocate(std::max<std::size_t>(bytes, 1), align_bytes);
   const std::size_t number = class_of(bytes);
   std::byte* memory = Kept::gone ? nullptr : kept.pool.take(number);
@@ -185,8 +187,12 @@ std::byte* allocate_buffer(std::size_t bytes, std::size_t align_bytes) {
   return memory != nullptr ? memory : make_block(number);
 }
 
-void free_buffer(std::byte* memory, std::size_t bytes) {
+void free_buffer(std::byte* memory, std::size_t bytes, std::size_t align_bytes) {
   if (memory == nullptr) return;
+  if (is_in_slab(bytes, align_bytes)) {
+    std::byte* const slab = give_slab_block(memory);
+    return free_buffer(slab, kSlabBytes);
+  }
   if (!is_kept_size(bytes)) return std::free(memory);
   const Block block{memory, class_of(bytes)};
   if (Kept::gone) return hand_on(block);

@@ -32,7 +32,7 @@ class AlignedBuffer {
     AlignedBuffer(std::move(other)).swap(*this);
     return *this;
   }
-  ~AlignedBuffer() { free_buffer(data_, size_bytes_); }
+  ~AlignedBuffer() { free_buffer(data_, size_bytes_, kBlockBytes); }
 
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }

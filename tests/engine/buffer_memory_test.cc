@@ -37,7 +37,7 @@ TEST(BufferMemory, EverySizeIsAlignedWritableAndApart) {
     const auto [memory, bytes] = held[i];
     EXPECT_EQ(memory[0], static_cast<std::byte>(i));
     EXPECT_EQ(memory[bytes - 1], static_cast<std::byte>(i));
-    free_buffer(memory, bytes);
+    free_buffer(memory, bytes, 4096);
   }
 }
 
