@@ -29,6 +29,8 @@ class CacheGate {
   }
   /// They need no more: synced, or their log has failed.
   void settled(std::uint64_t bytes) { unsynced_bytes_ -= bytes; }
+  /// Half of what may wait does: syncs are not to be put off.
+  bool is_filling() const { return unsynced_bytes_ > bytes_max_ / 2; }
   std::uint64_t unsynced_bytes() const { return unsynced_bytes_; }
 
  private:

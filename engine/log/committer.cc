@@ -16,8 +16,9 @@ namespace {
 constexpr std::uint64_t kCommitBytesMax = std::uint64_t{512} << 10;  // io_uring.md: never above
 constexpr std::uint64_t kMeanOfCommits = 8;
 constexpr std::size_t kPiecesMax = 64;
-// A sync for each append costs 5,000 of them a second a third of their latency (bench/README.md).
-constexpr std::int64_t kGatherMs = 5;
+// A sync for each append costs 5,000 of them a second a third of their latency, and one in 5 ms a
+// quarter (bench/README.md). Kafka leaves it to the system, some 30 s.
+constexpr std::int64_t kGatherMs = 50;
 constexpr std::uint64_t kGatherBytes = std::uint64_t{1} << 20;
 // Mean commits from the one go past the cache, until they are below the other: of eight appends at
 // once a direct write takes a part, and a copy all.
@@ -519,11 +520,11 @@ Task<void> Committer::sync(std::shared_ptr<Segment> segment) {
   wake_.notify();
 }
 
-/// One sync for what a few milliseconds bring.
+/// One sync for what some milliseconds bring.
 Task<void> Committer::gather_unsynced(const Segment& segment) {
   const std::int64_t until_ns = context_.shard().clock().now_ns() + kGatherMs * 1'000'000;
   bool more = true;
-  while (more && !failure_ && !sync_wanted_ &&
+  while (more && !failure_ && !sync_wanted_ && !context_.cache_gate().is_filling() &&
          segment.written_bytes() - segment.synced_bytes < kGatherBytes) {
     more = co_await sync_wake_.wait_until(until_ns);
   }

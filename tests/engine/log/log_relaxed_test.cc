@@ -176,8 +176,25 @@ TEST_F(Relaxed, WhatWaitsForItsSyncIsBounded) {
   EXPECT_FALSE(appends_in_memory(40'000));
   EXPECT_LE(context_->cache_gate().unsynced_bytes(), limits.unsynced_bytes);
   flush();
+  world_.run_for(50 * kMillisecond);  // space is prepared
   EXPECT_TRUE(appends_in_memory(30'000));
   flush();
+  EXPECT_EQ(context_->cache_gate().unsynced_bytes(), 0u);
+  close();
+}
+
+// Syncs gather for 50 ms, but not where that would shut the gate.
+TEST_F(Relaxed, TheSyncComesSoonerWhereMuchWaits) {
+  LogLimits limits;
+  limits.unsynced_bytes = 64 << 10;
+  open(Durability::relaxed, limits);
+  settle();
+  world_.run_for(100 * kMillisecond);
+  EXPECT_TRUE(appends_in_memory(10'000));
+  world_.run_for(20 * kMillisecond);
+  EXPECT_GT(context_->cache_gate().unsynced_bytes(), 0u);
+  EXPECT_TRUE(appends_in_memory(30'000));
+  world_.run_for(20 * kMillisecond);
   EXPECT_EQ(context_->cache_gate().unsynced_bytes(), 0u);
   close();
 }

@@ -75,9 +75,9 @@ std::vector<Profile> profiles() {
                  .load = {},
                  .deeds = with({{Deed::cut, 30}, {Deed::advance_start, 5}})});
   all.push_back({.name = "relaxed",
-                 .config = small_config(5'000),
+                 .config = small_config(4'000),
                  .load = {.large_bytes_max = 4'000},
-                 .deeds = with({{Deed::flush, 30}, {Deed::advance_start, 5}, {Deed::cut, 5}})});
+                 .deeds = with({{Deed::flush, 40}, {Deed::advance_start, 5}, {Deed::cut, 5}})});
   all.back().config.durability = Durability::relaxed;
   return all;
 }
