@@ -2,17 +2,20 @@
 #pragma once
 
 #include <atomic>
+#include <thread>
 
 namespace keelson::engine {
 
 /// For what is held so briefly, and so seldom at once, that to sleep would cost more than to wait.
-/// Nothing that may block is done under it.
+/// Nothing that may block is done under it. Not for threads of the scheduler's idle class: one that
+/// is put off while it holds the lock gets the processor back only when nobody waits any more.
 class SpinLock {
  public:
   class Holder {
    public:
     explicit Holder(SpinLock& lock) : lock_(lock) {
-      while (lock_.busy_.test_and_set(std::memory_order_acquire)) {
+      for (int tries = 0; lock_.busy_.test_and_set(std::memory_order_acquire); ++tries) {
+        if (tries >= kTriesMax) std::this_thread::yield();  // the holder waits for this processor
       }
     }
     Holder(const Holder&) = delete;
@@ -23,6 +26,7 @@ class SpinLock {
   };
 
  private:
+  static constexpr int kTriesMax = 100;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 

@@ -76,7 +76,7 @@ std::vector<Profile> profiles() {
                  .deeds = with({{Deed::cut, 30}, {Deed::advance_start, 5}})});
   all.push_back({.name = "relaxed",
                  .config = small_config(4'000),
-                 .load = {.large_bytes_max = 4'000},
+                 .load = {.large_bytes_max = 3'000},
                  .deeds = with({{Deed::flush, 40}, {Deed::advance_start, 5}, {Deed::cut, 5}})});
   all.back().config.durability = Durability::relaxed;
   return all;
