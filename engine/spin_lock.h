@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <thread>
 
 namespace keelson::engine {
 
@@ -14,8 +13,7 @@ class SpinLock {
   class Holder {
    public:
     explicit Holder(SpinLock& lock) : lock_(lock) {
-      for (int tries = 0; lock_.busy_.test_and_set(std::memory_order_acquire); ++tries) {
-        if (tries >= kTriesMax) std::this_thread::yield();  // the holder waits for this processor
+      while (lock_.busy_.test_and_set(std::memory_order_acquire)) {
       }
     }
     Holder(const Holder&) = delete;
@@ -26,7 +24,6 @@ class SpinLock {
   };
 
  private:
-  static constexpr int kTriesMax = 100;
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
 };
 
