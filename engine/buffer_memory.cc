@@ -44,7 +44,7 @@ std::byte* allocate(std::size_t bytes, std::size_t align_bytes) {
 
 bool is_kept_size(std::size_t bytes) { return bytes >= kKeptMin && bytes <= kKeptMax; }
 
-/// Those in between go to the allocator: nothing asks for them by the thousand.
+/// What lies between these and the kept ones goes to the allocator: few ask for it.
 bool is_in_slab(std::size_t bytes, std::size_t align_bytes) {
   return kUseSlabs && align_bytes == kBufferAlignBytes && bytes <= kSlabBlockBytesMax;
 }

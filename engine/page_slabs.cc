@@ -15,9 +15,8 @@ namespace {
 /// Lies at the start of its slab, in the place of the first block.
 struct Slab {
   std::uint64_t free_blocks = 0;  // a bit for each
-  std::uint64_t all_blocks = 0;
-  std::size_t number = 0;  // of its size
-  Slab* before = nullptr;  // in the list of those that have free blocks
+  std::size_t number = 0;         // of its size
+  Slab* before = nullptr;         // in the list of those that have free blocks
   Slab* after = nullptr;
 };
 static_assert(sizeof(Slab) <= kSlabBlockBytesMin);
@@ -27,6 +26,11 @@ constexpr std::size_t kSizes =
     std::countr_zero(kSlabBlockBytesMax) - std::countr_zero(kSlabBlockBytesMin) + 1;
 
 constexpr std::size_t bytes_of(std::size_t number) { return kSlabBlockBytesMin << number; }
+
+/// Of a slab: a bit for each block but the first.
+constexpr std::uint64_t all_blocks(std::size_t number) {
+  return ~std::uint64_t{0} >> (64 - kSlabBytes / bytes_of(number)) & ~std::uint64_t{1};
+}
 
 std::size_t number_of(std::size_t bytes) {
   const std::size_t pages = (bytes + kSlabBlockBytesMin - 1) / kSlabBlockBytesMin;
@@ -68,9 +72,7 @@ std::byte* take_from(Slab& slab) {
 Slab& make_slab(std::byte* memory, std::size_t number) {
   assert(reinterpret_cast<std::uintptr_t>(memory) % kSlabBytes == 0);
   Slab& slab = *new (memory) Slab;
-  const std::size_t count = kSlabBytes / bytes_of(number);
-  slab.all_blocks = ~std::uint64_t{0} >> (64 - count) & ~std::uint64_t{1};
-  slab.free_blocks = slab.all_blocks;
+  slab.free_blocks = all_blocks(number);
   slab.number = number;
   return slab;
 }
@@ -84,9 +86,7 @@ std::byte* take_slab_block(std::size_t bytes, std::byte* (*new_slab)()) {
     const SpinLock::Holder holder(lock);
     if (Slab* const slab = with_free_blocks[number].first()) return take_from(*slab);
   }
-  std::byte* const memory = new_slab();  // slow, perhaps: not under the lock
-  if (memory == nullptr) return nullptr;
-  Slab& slab = make_slab(memory, number);
+  Slab& slab = make_slab(new_slab(), number);  // slow, perhaps: not under the lock
   const SpinLock::Holder holder(lock);
   with_free_blocks[number].add(slab);
   return take_from(slab);
@@ -98,10 +98,10 @@ std::byte* give_slab_block(std::byte* block) {
   const std::uint64_t bit = std::uint64_t{1} << (at / bytes_of(slab.number));
   const SpinLock::Holder holder(lock);
   SlabList& list = with_free_blocks[slab.number];
-  assert((slab.free_blocks & bit) == 0 && (slab.all_blocks & bit) != 0);
+  assert((all_blocks(slab.number) & ~slab.free_blocks & bit) != 0);
   if (slab.free_blocks == 0) list.add(slab);
   slab.free_blocks |= bit;
-  if (slab.free_blocks != slab.all_blocks || list.is_only(slab)) return nullptr;
+  if (slab.free_blocks != all_blocks(slab.number) || list.is_only(slab)) return nullptr;
   list.remove(slab);
   return reinterpret_cast<std::byte*>(&slab);
 }

@@ -13,9 +13,8 @@ inline constexpr std::size_t kSlabBytes = std::size_t{256} << 10;
 inline constexpr std::size_t kSlabBlockBytesMin = std::size_t{4} << 10;
 inline constexpr std::size_t kSlabBlockBytesMax = std::size_t{16} << 10;
 
-/// A block of at least `bytes`, at most kSlabBlockBytesMax, at a multiple of kSlabBlockBytesMin;
-/// null where the system has no memory. Cut from a slab, which lies at a multiple of kSlabBytes and
-/// is asked of `new_slab`. Any thread.
+/// A block of at least `bytes`, at most kSlabBlockBytesMax, at a multiple of kSlabBlockBytesMin.
+/// Cut from a slab: kSlabBytes at a multiple of them, asked of `new_slab`, never null. Any thread.
 [[nodiscard]] std::byte* take_slab_block(std::size_t bytes, std::byte* (*new_slab)());
 
 /// Takes `block` back. A slab of which nothing is in use any more, or null: the caller's to free.

@@ -61,16 +61,6 @@ TEST(PageSlabs, OneThatIsEmptyIsKeptForTheNextBlock) {
   EXPECT_EQ(slabs_made, 0);
 }
 
-TEST(PageSlabs, WithoutMemoryThereIsNoBlock) {
-  std::vector<std::byte*> held;
-  std::byte* block = nullptr;
-  while ((block = take_slab_block(8192, [] { return static_cast<std::byte*>(nullptr); }))) {
-    held.push_back(block);
-    ASSERT_LE(held.size(), 31u);
-  }
-  for (std::byte* const one : held) give(one);
-}
-
 TEST(PageSlabs, NoBlockHasTwoOwners) {
   std::vector<std::thread> threads;
   for (unsigned seed = 0; seed < 4; ++seed) {

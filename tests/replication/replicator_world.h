@@ -2,6 +2,8 @@
 // machine of several shards.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -190,6 +192,13 @@ class ReplicatorWorld {
   ShownController controller;
   std::unique_ptr<storage::SegmentStore> store;
   std::unique_ptr<replication::SingleReplicator> replicator;
+};
+
+/// By how many shards the machine has.
+class ReplicatorTest : public ::testing::TestWithParam<std::uint32_t> {
+ protected:
+  std::uint32_t shards() const { return GetParam(); }
+  std::uint32_t last() const { return shards() - 1; }
 };
 
 }  // namespace keelson::test

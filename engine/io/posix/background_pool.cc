@@ -33,10 +33,8 @@ thread_local StandBack stand_back;
 void let_others_run() {
   const PosixClock clock;
   const auto wanted_ns = [&clock] {
-    const bool writes = durable_writes_under_way.load(std::memory_order_relaxed) > 0;
-    const bool came = requests_came.load(std::memory_order_relaxed);
-    if (came) requests_came.store(false, std::memory_order_relaxed);
-    return stand_back.sleep_ns(clock.now_ns(), writes, came);
+    const std::int64_t now_ns = clock.now_ns();
+    return stand_back.sleep_ns(now_ns, foreground.has_durable_writes(), foreground.is_busy(now_ns));
   };
   std::int64_t sleep_ns = wanted_ns();
   // Any system call does, for on its way back the kernel looks who waits. Not sched_yield(): that

@@ -47,10 +47,10 @@ class BackgroundThread {
 };
 
 /// Runs FsCode::compute operations. Normally on a thread of the scheduler's idle class, which
-/// whoever wakes puts off at once: one of the normal class, even the last in rank, keeps the
-/// processor for its slice of some 3 ms (Linux 6.6 on), and requests wait behind it. But an idle
-/// one gets hardly anything of a machine that is always busy, so after a computation that took too
-/// long the next few run on a thread that only stands back.
+/// whoever wakes in its group puts off at once (for the others: stand_back.h): one of the normal
+/// class, even the last in rank, keeps the processor for its slice of some 3 ms (Linux 6.6 on), and
+/// requests wait behind it. But an idle one gets hardly anything of a machine that is always busy,
+/// so after a computation that took too long the next few run on a thread that only stands back.
 class BackgroundPool {
  public:
   static constexpr std::int64_t kTooLongNs = 100'000'000;

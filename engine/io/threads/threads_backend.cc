@@ -72,7 +72,7 @@ ThreadsBackend::Socket& ThreadsBackend::socket_of(int fd) {
 
 void ThreadsBackend::submit(Operation& operation) {
   operation.next = nullptr;
-  note_submitted(operation);
+  foreground.note_submitted(operation);
   switch (operation.code) {
     case OpCode::read:
       if (read_from_cache(operation)) return finished_.push_back(operation);
@@ -272,7 +272,7 @@ std::size_t ThreadsBackend::run_finished() {
   FsOperationList fs_operations = finished_fs_.take();
   std::size_t ran = 0;
   while (Operation* const operation = operations.pop_front()) {
-    note_finished(*operation);
+    foreground.note_finished(*operation);
     operation->on_complete(*operation);
     ++ran;
   }

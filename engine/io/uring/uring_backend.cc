@@ -160,7 +160,7 @@ void UringBackend::submit(Operation& operation) {
   operation.next = nullptr;
   operation.backend_word = 0;
   ++under_way_;
-  note_submitted(operation);
+  foreground.note_submitted(operation);
   if (operation.at_once) return finish(operation, run_file_operation(operation, info_.commit));
   prepare(operation);
 }
@@ -385,7 +385,7 @@ std::size_t UringBackend::run_finished() {
   FsOperationList fs_operations = finished_fs_.take();
   std::size_t ran = 0;
   while (Operation* const operation = operations.pop_front()) {
-    note_finished(*operation);
+    foreground.note_finished(*operation);
     operation->on_complete(*operation);
     ++ran;
   }

@@ -3,9 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
 
-#include <atomic>
+#include <chrono>
 #include <thread>
+
+#include "engine/io/give_way.h"
+#include "engine/io/posix/clock.h"
+#include "engine/io/posix/stand_back.h"
 
 namespace keelson::engine::io {
 namespace {
@@ -68,6 +73,56 @@ TEST_F(BackgroundPoolTest, TwiceAsManyEachTimeThatItIsPutOffAgain) {
     for (int i = 0; i < expected; ++i) ASSERT_FALSE(was_idle(kShortNs)) << i << " of " << expected;
     expected = expected < 256 ? expected * 2 : 256;
   }
+}
+
+/// How often the thread of a computation left the processor by itself.
+class Switches {
+ public:
+  static long count(BackgroundPool& pool) {
+    Switches here;
+    FsOperation operation;
+    operation.code = FsCode::compute;
+    operation.computation = [](void* subject) { static_cast<Switches*>(subject)->work(); };
+    operation.subject = &here;
+    pool.submit(operation);
+    while (!pool.has_finished()) std::this_thread::yield();
+    FsOperationList finished;
+    pool.take_finished(finished);
+    return here.count_;
+  }
+
+ private:
+  void work() {
+    rusage before{};
+    rusage after{};
+    ::getrusage(RUSAGE_THREAD, &before);
+    const PosixClock clock;
+    for (int step = 0; step < 100; ++step) {
+      const std::int64_t until_ns = clock.now_ns() + 20'000;
+      while (clock.now_ns() < until_ns) {
+      }
+      give_way(std::size_t{32} << 10);
+    }
+    ::getrusage(RUSAGE_THREAD, &after);
+    count_ = after.ru_nvcsw - before.ru_nvcsw;
+  }
+  long count_ = 0;
+};
+
+TEST_F(BackgroundPoolTest, SleepsForDurableWritesAndNotInQuiet) {
+  Operation write;
+  write.code = OpCode::write;
+  write.durable = true;
+  foreground.note_submitted(write);
+  const long beside_a_write = Switches::count(pool_);
+  foreground.note_finished(write);
+  EXPECT_GE(beside_a_write, 50);
+
+  const PosixClock clock;
+  for (int i = 0; i < 100 && foreground.is_busy(clock.now_ns()); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_LE(Switches::count(pool_), 3);
 }
 
 }  // namespace

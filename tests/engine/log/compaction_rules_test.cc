@@ -7,6 +7,7 @@
 #include <random>
 #include <unordered_map>
 
+#include "engine/io/give_way.h"
 #include "engine/io/sim/sim_world.h"
 #include "engine/log/compaction_plan.h"
 #include "engine/log/key_map.h"
@@ -62,6 +63,21 @@ TEST(KeyMap, KnowsTheLastOffsetOfEachKeyAsItGrows) {
   EXPECT_EQ(map.last_offset(as_bytes("never")), Offset{-1});
   // Twice what the keys need, and a table that is growing.
   EXPECT_LT(map.memory_bytes(), model.size() * kKeySlotBytes * 3);
+}
+
+thread_local int times_given_way = 0;
+
+// Within one put() too: its tables grow nearly all at once.
+TEST(KeyMap, GivesWayAsItGrows) {
+  io::set_give_way([] { ++times_given_way; });
+  times_given_way = 0;
+  KeyMap map({5, 6}, std::uint64_t{32} << 20);
+  for (std::int64_t offset = 0; offset < 100'000; ++offset) {
+    ASSERT_TRUE(map.put(as_bytes(std::to_string(offset)), Offset{offset}));
+  }
+  io::set_give_way(nullptr);
+  constexpr std::uint64_t kStretchBytes = std::uint64_t{32} << 10;
+  EXPECT_GE(static_cast<std::uint64_t>(times_given_way), map.memory_bytes() / kStretchBytes);
 }
 
 TEST(KeyMap, KeepsToItsBoundAndUsesIt) {

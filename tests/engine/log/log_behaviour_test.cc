@@ -5,8 +5,8 @@
 #include <limits>
 #include <memory>
 
+#include "engine/io/file.h"
 #include "engine/io/sim/sim_world.h"
-#include "engine/log/data_directory.h"
 #include "engine/log/file_removal.h"
 #include "engine/log/log.h"
 #include "tests/engine/log/log_fixture.h"
@@ -352,74 +352,6 @@ TEST_F(LogBehaviour, RemovedLogLeavesNothing) {
     EXPECT_TRUE(removed.has_value());
   });
   EXPECT_THAT(node_.disk().files(), IsEmpty());
-}
-
-TEST_F(LogBehaviour, DirectoryKnowsItsOriginAndItsStop) {
-  run([](LogContext& context, LogConfig) -> Task<void> {
-    io::Shard& shard = context.shard();
-    for (int round = 0; round < 3; ++round) {
-      auto opened = co_await DataDirectory::open(shard, "data/a");
-      EXPECT_TRUE(opened.has_value());
-      DataDirectory& directory = **opened;
-      const auto taken = co_await DataDirectory::open(shard, "data/a");
-      EXPECT_EQ(taken.error().code, Errc::locked);
-      EXPECT_EQ(directory.scan().origin,
-                round == 0 ? DirectoryOrigin::empty : DirectoryOrigin::keelson);
-      EXPECT_EQ(directory.scan().clean_stop, round == 1);
-      EXPECT_EQ(directory.hints_for("a-b-7").recovery_point.has_value(), round > 0);
-      const Result<void> claimed = co_await directory.claim({"cluster", 1, "AAAA"});
-      EXPECT_TRUE(claimed.has_value());
-      const Result<void> serving = co_await directory.begin_serving();
-      EXPECT_TRUE(serving.has_value());
-      if (round > 0) continue;
-      const Result<void> finished =
-          co_await directory.finish({{"a-b-7", {Offset{5}, Offset{2}, Offset{4}, false}}});
-      EXPECT_TRUE(finished.has_value());
-    }
-  });
-  EXPECT_EQ(parse_log_name("a-b-7")->topic, "a-b");
-  EXPECT_FALSE(parse_log_name("a-07"));
-  EXPECT_FALSE(parse_log_name("a-7.0123-delete"));
-}
-
-// A Kafka that is killed leaves no marker, but it has changed the state of its own quorum.
-TEST_F(LogBehaviour, DirectoryKnowsThatAKilledKafkaServedIt) {
-  const std::string state = "/data/a/__cluster_metadata-0/quorum-state";
-  for (const bool ran : {false, true, true, false}) {
-    if (ran) node_.disk().put(state, concat("epoch ", node_.disk().content(state).value_or("")));
-    run(
-        [](LogContext& context, LogConfig, bool expected) -> Task<void> {
-          auto opened = co_await DataDirectory::open(context.shard(), "data/a");
-          EXPECT_TRUE(opened.has_value());
-          DataDirectory& directory = **opened;
-          EXPECT_EQ(directory.hints_for("a-0").other_writer, expected);
-          EXPECT_FALSE(directory.scan().clean_stop);
-          const Result<void> claimed = co_await directory.claim({"cluster", 1, "AAAA"});
-          EXPECT_TRUE(claimed.has_value());
-          const Result<void> serving = co_await directory.begin_serving();
-          EXPECT_TRUE(serving.has_value());
-        },
-        ran);
-  }
-}
-
-TEST_F(LogBehaviour, DirectoryRemembersWhatWasCompacted) {
-  run([](LogContext& context, LogConfig) -> Task<void> {
-    for (int round = 0; round < 3; ++round) {
-      auto opened = co_await DataDirectory::open(context.shard(), "data/a");
-      EXPECT_TRUE(opened.has_value());
-      DataDirectory& directory = **opened;
-      EXPECT_EQ(directory.hints_for("a-0").first_dirty,
-                round == 1 ? std::optional(Offset{9}) : std::nullopt);
-      const Result<void> claimed = co_await directory.claim({"cluster", 1, "AAAA"});
-      EXPECT_TRUE(claimed.has_value());
-      DataDirectory::Checkpoint checkpoint{Offset{15}, Offset{2}, Offset{14}};
-      if (round == 0) checkpoint.first_dirty = Offset{9};
-      const Result<void> written = co_await directory.write_checkpoints({{"a-0", checkpoint}});
-      EXPECT_TRUE(written.has_value());
-    }
-  });
-  EXPECT_EQ(node_.disk().content("/data/a/cleaner-offset-checkpoint"), "0\n0\n");
 }
 
 // Prepared zeros go; what somebody else wrote there is not ours to cut.
