@@ -26,6 +26,16 @@ void set_no_delay(int fd) {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+using NameOf = int (*)(int, sockaddr*, socklen_t*);
+
+Result<SocketAddress> address_by(NameOf name_of, int fd) {
+  SocketAddress address;
+  address.size_bytes = sizeof address.storage;
+  auto* const raw = reinterpret_cast<sockaddr*>(&address.storage);
+  if (name_of(fd, raw, &address.size_bytes) < 0) return fail(Errc::io, errno);
+  return address;
+}
+
 Result<Endpoint> to_endpoint(const SocketAddress& address) {
   char text[INET6_ADDRSTRLEN] = {};
   if (address.storage.ss_family == AF_INET) {
@@ -41,6 +51,16 @@ Result<Endpoint> to_endpoint(const SocketAddress& address) {
     return Endpoint{text, ntohs(v6.sin6_port)};
   }
   return fail(Errc::io, EAFNOSUPPORT);
+}
+
+/// Both ends have one address.
+bool is_within_host(int fd) {
+  const Result<SocketAddress> own = address_by(::getsockname, fd);
+  const Result<SocketAddress> peer = address_by(::getpeername, fd);
+  if (!own || !peer) return false;
+  const Result<Endpoint> here = to_endpoint(*own);
+  const Result<Endpoint> there = to_endpoint(*peer);
+  return here && there && here->host == there->host;
 }
 
 }  // namespace
@@ -75,11 +95,9 @@ Result<int> open_listener(Endpoint& endpoint, int backlog, SocketMode mode) {
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(fd, wanted->get(), wanted->size_bytes) < 0) return fail_and_close(fd);
   if (::listen(fd, backlog) < 0) return fail_and_close(fd);
-  SocketAddress bound;
-  bound.size_bytes = sizeof bound.storage;
-  auto* const raw = reinterpret_cast<sockaddr*>(&bound.storage);
-  if (::getsockname(fd, raw, &bound.size_bytes) < 0) return fail_and_close(fd);
-  const Result<Endpoint> given = to_endpoint(bound);
+  const Result<SocketAddress> bound = address_by(::getsockname, fd);
+  if (!bound) return fail_and_close(fd);
+  const Result<Endpoint> given = to_endpoint(*bound);
   if (given) endpoint.port = given->port;
   return fd;
 }
@@ -91,14 +109,15 @@ Result<int> open_stream_socket(const SocketAddress& address, SocketMode mode) {
   return fd;
 }
 
-void prepare_accepted(int fd) { set_no_delay(fd); }
+void prepare_accepted(int fd) {
+  set_no_delay(fd);
+  if (is_within_host(fd)) ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", sizeof "reno");
+}
 
 Result<Endpoint> peer_of(int fd) {
-  SocketAddress address;
-  address.size_bytes = sizeof address.storage;
-  auto* const raw = reinterpret_cast<sockaddr*>(&address.storage);
-  if (::getpeername(fd, raw, &address.size_bytes) < 0) return fail(Errc::io, errno);
-  return to_endpoint(address);
+  const Result<SocketAddress> peer = address_by(::getpeername, fd);
+  if (!peer) return std::unexpected(peer.error());
+  return to_endpoint(*peer);
 }
 
 }  // namespace keelson::engine::io

@@ -28,7 +28,11 @@ enum class SocketMode : bool { blocking, non_blocking };
 /// A TCP socket of the address's family with TCP_NODELAY.
 [[nodiscard]] Result<int> open_stream_socket(const SocketAddress& address, SocketMode mode);
 
-/// TCP_NODELAY for a connection that was accepted. Failure means the peer has gone: ignored.
+/// TCP_NODELAY for a connection that was accepted, and TCP_CONGESTION "reno" for one within this
+/// host: a control that paces, as bbr does, sets a timer for every 64 KiB or so that is sent, which
+/// was a third of the CPU of a catch-up read, for a network that is not there. Every Linux has reno
+/// and allows it (tcp(7)). What other connections have is the system's choice.
+/// Failure means the peer has gone: ignored.
 void prepare_accepted(int fd);
 
 /// As Backend::peer().
