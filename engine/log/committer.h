@@ -131,9 +131,11 @@ class Committer {
   void acknowledge(Segment& segment);
   static bool lacks_tail(const Segment& segment);
   Task<Result<void>> fill_tail(std::shared_ptr<Segment> segment);
-  Task<void> prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
-  Task<Result<void>> prepare_step(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
-  Task<Result<void>> write_zeros(std::shared_ptr<Segment> segment, std::uint64_t target_bytes);
+  Task<void> prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes, bool unhurried);
+  Task<Result<void>> prepare_step(std::shared_ptr<Segment> segment, std::uint64_t target_bytes,
+                                  bool unhurried);
+  Task<Result<void>> write_zeros(std::shared_ptr<Segment> segment, std::uint64_t target_bytes,
+                                 bool unhurried);
   bool in_bulk() const;
   static std::uint64_t needed_bytes(const Segment& segment);
   std::uint64_t writable_bytes(const Segment& segment) const;

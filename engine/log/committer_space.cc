@@ -18,6 +18,7 @@ constexpr std::uint64_t kLeadBytes = std::uint64_t{256} << 10;
 constexpr std::int64_t kSpaceRetryMs = 500;
 // Zeros are as many bytes again as the records: one write at a time held a fast log to 0.8 GB/s.
 constexpr std::size_t kZeroWritesAtOnce = 4;
+constexpr std::int64_t kRestNsMax = 2'000'000;  // of who does not hurry, between two writes
 
 }  // namespace
 
@@ -42,7 +43,9 @@ std::uint64_t Committer::writable_bytes(const Segment& segment) const {
 
 /// In bulk space is only reserved: the journal's commit that comes with a write is cheaper there
 /// than to write everything twice. So it is where nobody waits for a durable write. Else it is
-/// zeros.
+/// zeros. Logs that are written to alike come to it at the same time, and all their zeros at once
+/// would hold up every commit of the drive: one log of a shard does it at a time, without hurry.
+/// The others ask again with their next appends, until half of what was left is used.
 void Committer::prepare_ahead(const std::shared_ptr<Segment>& segment) {
   if (preparing_ || failure_ || !segment->begun) return;
   const std::uint64_t limit = io::round_up_to_block(segment->capacity_bytes);
@@ -51,19 +54,24 @@ void Committer::prepare_ahead(const std::shared_ptr<Segment>& segment) {
   const bool reserves = reserves_only(*segment);
   const std::uint64_t there = reserves ? segment->prepared_bytes : segment->zeroed_bytes;
   const std::uint64_t step_max = reserves ? kReserveBytesMax : kStepBytesMax;
+  const std::uint64_t left = there - std::min(there, needed);
   // Over old bytes commits wait while zeros are written there: little at first.
-  const std::uint64_t basis = !old_bytes ? there : there - std::min(there, needed);
-  const std::uint64_t step = std::clamp(basis, kStepBytesMin, step_max);
-  if (needed + step / 2 <= there) return;
+  const std::uint64_t step = std::clamp(old_bytes ? left : there, kStepBytesMin, step_max);
+  if (left >= step / 2) return;
   std::uint64_t target = std::min(std::max(needed, there) + step, limit);
   target = std::max(target, needed);
   if (target <= there) return;
+  const bool many_writes = !reserves && target - there > context_.zeros().size();
+  const bool unhurried = many_writes && left >= step / 4;
+  if (unhurried && std::exchange(context_.zeroing_unhurried, true)) return;
   preparing_ = true;
-  context_.shard().spawn(prepare(segment, target));
+  context_.shard().spawn(prepare(segment, target, unhurried));
 }
 
-Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes) {
-  Result<void> prepared = co_await prepare_step(segment, target_bytes);
+Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t target_bytes,
+                              bool unhurried) {
+  Result<void> prepared = co_await prepare_step(segment, target_bytes, unhurried);
+  if (unhurried) context_.zeroing_unhurried = false;
   while (!failure_ && !prepared && prepared.error().code == Errc::no_space) {
     space_short_ = true;
     // Nothing waits for the space: the next append asks again.
@@ -75,7 +83,7 @@ Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t ta
     }
     co_await context_.shard().sleep_for_ms(kSpaceRetryMs);
     target_bytes = std::max(target_bytes, needed_bytes(*segment));
-    prepared = co_await prepare_step(segment, target_bytes);
+    prepared = co_await prepare_step(segment, target_bytes, false);
   }
   preparing_ = false;
   if (!prepared && prepared.error().code != Errc::no_space) poison(prepared.error());
@@ -84,31 +92,43 @@ Task<void> Committer::prepare(std::shared_ptr<Segment> segment, std::uint64_t ta
 
 namespace {
 
-/// A stretch of a segment that several tasks fill, piece by piece.
+/// A stretch of a segment that is filled piece by piece, by several tasks in the end.
 struct Zeroing {
   Segment& segment;
   Bytes zeros;
   std::uint64_t next_bytes;
   std::uint64_t end_bytes;
   Result<void> outcome;
+
+  bool is_done() const { return next_bytes == end_bytes || !outcome; }
 };
 
-Task<void> fill_with_zeros(Zeroing& zeroing) {
-  while (zeroing.next_bytes < zeroing.end_bytes && zeroing.outcome) {
-    const std::uint64_t at = zeroing.next_bytes;
-    const Bytes piece =
-        zeroing.zeros.first(std::min<std::uint64_t>(zeroing.zeros.size(), zeroing.end_bytes - at));
-    zeroing.next_bytes += piece.size();
-    const Result<void> written = co_await zeroing.segment.writer.write_at(at, piece);
-    if (!written) zeroing.outcome = written;
-  }
+Task<void> write_piece(Zeroing& zeroing) {
+  const std::uint64_t at = zeroing.next_bytes;
+  const Bytes piece =
+      zeroing.zeros.first(std::min<std::uint64_t>(zeroing.zeros.size(), zeroing.end_bytes - at));
+  zeroing.next_bytes += piece.size();
+  const Result<void> written = co_await zeroing.segment.writer.write_at(at, piece);
+  if (!written) zeroing.outcome = written;
+}
+
+Task<void> write_all_pieces(Zeroing& zeroing) {
+  while (!zeroing.is_done()) co_await write_piece(zeroing);
+}
+
+/// A piece, then the drive is left alone for as long.
+Task<void> write_unhurried(io::Shard& shard, Zeroing& zeroing) {
+  const std::int64_t begun_ns = shard.clock().now_ns();
+  co_await write_piece(zeroing);
+  const std::int64_t now_ns = shard.clock().now_ns();
+  co_await shard.sleep_until(now_ns + std::min(now_ns - begun_ns, kRestNsMax));
 }
 
 }  // namespace
 
 /// Reserves space up to `target_bytes`, and where commits are small fills it with zeros.
 Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
-                                           std::uint64_t target_bytes) {
+                                           std::uint64_t target_bytes, bool unhurried) {
   bool is_short = false;
   const bool reserves = reserves_only(*segment);
   bool reserved = true;
@@ -132,7 +152,7 @@ Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
   }
   if (!reserves || !reserved) {
     holding_file_ = true;
-    const Result<void> zeroed = co_await write_zeros(segment, target_bytes);
+    const Result<void> zeroed = co_await write_zeros(segment, target_bytes, unhurried);
     holding_file_ = false;
     if (!zeroed) co_return zeroed;
   }
@@ -147,7 +167,7 @@ Task<Result<void>> Committer::prepare_step(std::shared_ptr<Segment> segment,
 /// Zeros up to `target_bytes`, from where nobody wrote or is about to: after a time of bulk the
 /// space before that is reserved only, and appends need not wait for the zeros.
 Task<Result<void>> Committer::write_zeros(std::shared_ptr<Segment> segment,
-                                          std::uint64_t target_bytes) {
+                                          std::uint64_t target_bytes, bool unhurried) {
   std::uint64_t from = io::round_up_to_block(segment->submitted_bytes);
   if (from + kLeadBytes <= segment->prepared_bytes) from += kLeadBytes;
   from = std::max(segment->zeroed_bytes, from);
@@ -155,9 +175,17 @@ Task<Result<void>> Committer::write_zeros(std::shared_ptr<Segment> segment,
   if (from >= target_bytes) co_return Result<void>{};
   zeroing_from_ = from;
   Zeroing zeroing{*segment, context_.zeros(), from, target_bytes, {}};
+  const std::uint64_t needed = needed_bytes(*segment);
+  const std::uint64_t hurry_from_bytes = from - (from - std::min(from, needed)) / 2;
+  const auto is_waited_for = [&] {
+    return needed_bytes(*segment) >= hurry_from_bytes || segment->sealed || no_waiting_;
+  };
+  while (unhurried && !zeroing.is_done() && !is_waited_for()) {
+    co_await write_unhurried(context_.shard(), zeroing);
+  }
   io::TaskGroup writes(context_.shard());
-  for (std::size_t i = 0; i < kZeroWritesAtOnce && zeroing.next_bytes < target_bytes; ++i) {
-    writes.start(fill_with_zeros(zeroing));
+  for (std::size_t i = 0; i < kZeroWritesAtOnce && !zeroing.is_done(); ++i) {
+    writes.start(write_all_pieces(zeroing));
   }
   co_await writes.wait();
   zeroing_from_.reset();

@@ -82,6 +82,8 @@ class LogContext {
 
   /// Bytes appended to any log of the shard and not yet written.
   std::uint64_t pending_bytes = 0;
+  /// A log writes zeros that nobody waits for.
+  bool zeroing_unhurried = false;
   /// Sealed segments' files that are open now, all logs together.
   std::uint32_t open_files = 0;
 
