@@ -91,16 +91,6 @@ Task<void> append_until_done(Run& run, Log& log, std::vector<std::byte> batch) {
   }
 }
 
-/// Lets old segments go as soon as there are new ones, as often as it is needed here.
-Task<void> retain(Shard& shard, Log& log, const bool& done) {
-  std::size_t segments = log.segment_count();
-  while (!done) {
-    if (log.segment_count() > segments) must(co_await log.apply_retention(), "retention");
-    segments = log.segment_count();
-    co_await shard.sleep_for_ms(1);
-  }
-}
-
 constexpr std::uint64_t kSegmentsKept = 1;
 
 /// Appends until files of dropped segments are used again.
@@ -142,7 +132,7 @@ Task<void> measure(Shard& shard, Logs& logs, Pattern pattern) {
 }
 
 Task<int> run_all(Shard& shard, const Options& options) {
-  engine::log::LogContext context(shard, {});
+  engine::log::LogContext context(shard, {.retain_at_roll = options.steady});
   engine::log::LogConfig config;
   if (options.relaxed) config.durability = engine::log::Durability::relaxed;
   config.segment_bytes = options.segment_bytes;
@@ -159,16 +149,11 @@ Task<int> run_all(Shard& shard, const Options& options) {
         context, options.dir + "/bench-" + std::to_string(i), identity, config, {});
     logs.push_back(must(std::move(opened), "open"));
   }
-  bool done = false;
-  engine::io::TaskGroup retention(shard);
   if (options.steady) {
-    for (const std::unique_ptr<Log>& log : logs) retention.start(retain(shard, *log, done));
     for (const std::unique_ptr<Log>& log : logs) co_await fill(*log, options);
     co_await shard.sleep_for_ms(300);
   }
   for (const Pattern& pattern : options.patterns) co_await measure(shard, logs, pattern);
-  done = true;
-  co_await retention.wait();
   for (const std::unique_ptr<Log>& log : logs) must(co_await log->close(), "close");
   co_return 0;
 }

@@ -27,9 +27,9 @@ APPEND_LOAD = ROOT / "build" / "release" / "bench" / "storage" / "append_load"
 KIB = 1 << 10
 MIB = 1 << 20
 # (bytes of an append, appends at once, bytes in all)
-PATTERNS = [(4 * KIB, 1, 16 * MIB), (4 * KIB, 32, 64 * MIB), (64 * KIB, 8, 192 * MIB),
-            (256 * KIB, 8, 384 * MIB)]
-SEGMENT = 128 * MIB
+PATTERNS = [(4 * KIB, 1, 16 * MIB), (4 * KIB, 32, 64 * MIB), (64 * KIB, 8, 256 * MIB),
+            (256 * KIB, 8, 512 * MIB)]
+SEGMENT = 256 * MIB
 COLUMNS = ("mb_per_s", "per_s", "p50_us", "p99_us")
 RUN_S = 300
 

@@ -90,6 +90,7 @@ void LogImpl::on_failure(Error error) {
   }
   wake_waiters();
   moved_.notify();
+  sealed_.notify();
   housekeeper_wake_.notify();
 }
 
@@ -184,7 +185,7 @@ bool LogImpl::must_roll(const BatchHeader& header, std::size_t size_bytes,
 void LogImpl::roll(Offset base_offset) {
   Segment& old = *segments_.back();
   if (old.size_bytes == 0 && old.base_offset == base_offset) return;
-  old.sealed = true;
+  old.sealed = old.sealing = true;
   old.index->finish_times();
   snapshots_at_roll_[base_offset] = encode_producers();
   SegmentPtr fresh = make_segment(base_offset);

@@ -42,6 +42,9 @@ struct LogLimits {
   std::uint64_t removal_step_bytes = kRemovalStepBytes;         // of a file that goes
   std::int64_t sidecar_delay_ms = 250;  // integrity entries reach their file this late at most
   std::int64_t idle_after_ms = 5'000;   // a log without appends gives its buffers and files back
+  // Keeps retention.bytes at each roll, too: a log that fills segments faster than somebody calls
+  // apply_retention() does not outgrow it, and the file that is dropped is the next segment's.
+  bool retain_at_roll = false;
 };
 
 using LentBytes = std::atomic<std::uint64_t>;

@@ -112,6 +112,8 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
   const Result<void> sealed = co_await seal_files(segment);
   segment->close_writer();
   segment->begun = false;
+  sealed_names_dirty_ = true;
+  segment->sealing = false;
   --sealing_;
   sealed_.notify();
   if (!sealed) {
@@ -119,6 +121,10 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
     warn(concat("could not finish the files of segment ", segment->base_offset.value(), ": ",
                 to_string(sealed.error().code), "; recovery will"));
   }
+  if (!context_.limits().retain_at_roll) co_return;
+  const Result<std::size_t> dropped = co_await retain(RetentionTime::roll);
+  if (dropped || dropped.error().code == Errc::closed) co_return;
+  warn(concat("retention failed: ", to_string(dropped.error().code), "; the next look goes on"));
 }
 
 Task<Result<void>> LogImpl::seal_files(SegmentPtr segment) {

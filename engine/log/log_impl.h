@@ -223,6 +223,9 @@ class LogImpl final : public Log, private CommitHost {
                                                                std::int64_t timestamp_ms);
 
   // log_retention.cc
+  enum class RetentionTime : std::uint8_t { check, roll };
+  Task<Result<std::size_t>> retain(RetentionTime when);
+  Task<Result<void>> finish_sealing(std::size_t count);
   Task<Result<void>> move_start(Offset start, std::size_t count);
   std::string next_removal_ending();
   Task<Result<void>> remove_files(std::vector<SegmentPtr> gone, bool diverged);
@@ -274,6 +277,7 @@ class LogImpl final : public Log, private CommitHost {
   io::Event sealed_;              // notified when sealing_ went down
   io::Event closing_;             // set when close() waits for background work
   std::size_t sealing_ = 0;
+  bool sealed_names_dirty_ = false;    // of files that sealing made
   std::optional<Error> seal_failure_;  // files of a sealed segment are not what they should be
   io::Event housekeeper_wake_;
   io::Event housekeeper_gone_;

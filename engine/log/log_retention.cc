@@ -34,23 +34,29 @@ Task<Result<void>> LogImpl::advance_start(Offset offset) {
   co_return co_await move_start(offset, count);
 }
 
-/// Kafka's order: time, then size, then start; oldest first, up to the first that stays.
-Task<Result<std::size_t>> LogImpl::apply_retention() {
+Task<Result<std::size_t>> LogImpl::apply_retention() { return retain(RetentionTime::check); }
+
+/// Kafka's order: time, then size, then start; oldest first, up to the first that stays. At a roll
+/// not by time, and never the active segment: who writes records that are too old already has them
+/// until the next check, as with Kafka.
+Task<Result<std::size_t>> LogImpl::retain(RetentionTime when) {
   if (!gate_.enter()) co_return fail(Errc::closed);
   const io::Gate::Pass pass(gate_);
   const FileLock lock = co_await FileLock::take(retention_lock_);
   if (committer_.failure()) co_return std::size_t{0};
   const std::int64_t now_ms = shard_.clock().wall_ms();
+  const bool at_roll = when == RetentionTime::roll;
   std::size_t count = 0;
   std::uint64_t total = size_bytes();
   while (count < segments_.size()) {
     const Segment& segment = *segments_[count];
     const bool last = count + 1 == segments_.size();
+    if (last && at_roll) break;
     if (last && (segment.size_bytes == 0 || segment.written_bytes() < segment.size_bytes)) break;
     if (segment.next_offset > durable_) break;
     const std::int64_t largest_ms =
         segment.max_timestamp_ms >= 0 ? segment.max_timestamp_ms : segment.created_ms;
-    const bool expired = config_.cleanup_delete && config_.retention_ms >= 0 &&
+    const bool expired = !at_roll && config_.cleanup_delete && config_.retention_ms >= 0 &&
                          now_ms - largest_ms > config_.retention_ms;
     const bool oversized =
         config_.cleanup_delete && config_.retention_bytes >= 0 &&
@@ -73,10 +79,30 @@ Task<Result<std::size_t>> LogImpl::apply_retention() {
   co_return count;
 }
 
+/// Waits until the files of the first `count` segments are finished and have durable names. From
+/// the next manifest on the snapshot at the new start is all that tells of the producers in them.
+/// Other segments may be sealed for ever, where each is full by then.
+Task<Result<void>> LogImpl::finish_sealing(std::size_t count) {
+  const auto end = segments_.begin() + static_cast<std::ptrdiff_t>(count);
+  const auto is_sealing = [](const SegmentPtr& segment) { return segment->sealing; };
+  std::vector<SegmentPtr> wanted(segments_.begin(), end);
+  while (std::ranges::any_of(wanted, is_sealing)) {
+    if (const std::optional<Error> failed = committer_.failure())
+      co_return std::unexpected(*failed);
+    co_await sealed_.wait();
+  }
+  if (count == 0 || !std::exchange(sealed_names_dirty_, false)) co_return Result<void>{};
+  const Result<void> synced = co_await io::sync_dir(shard_, dir_);
+  if (!synced) sealed_names_dirty_ = true;
+  co_return synced;
+}
+
 /// Moves the start up to `start` and removes the first `count` segments, all below it: on disk
 /// first, and only then for readers. After an error of the manifest's the start is where it was;
 /// the next manifest says so, and a crash before that may keep either. Under retention_lock_.
 Task<Result<void>> LogImpl::move_start(Offset start, std::size_t count) {
+  const Result<void> finished = co_await finish_sealing(count);
+  if (!finished) co_return finished;
   coming_start_ = start;
   leaving_ = count;
   files_dirty_ = true;
@@ -101,11 +127,9 @@ Task<Result<void>> LogImpl::move_start(Offset start, std::size_t count) {
 /// what is cut and unlinked later, by name, is what was given it now. A base offset can come back.
 std::string LogImpl::next_removal_ending() { return concat(".", ++removals_, ".deleted"); }
 
-/// Renames the files of `gone`, which the manifest names as dropped, and sees to it that they are
-/// unlinked, or used again; not so those of a diverged end.
+/// Renames the files of `gone`, which are complete and which the manifest names as dropped, and
+/// sees to it that they are unlinked, or used again; not so those of a diverged end.
 Task<Result<void>> LogImpl::remove_files(std::vector<SegmentPtr> gone, bool diverged) {
-  // A segment that is being sealed still writes to its files by name.
-  while (sealing_ > 0) co_await sealed_.wait();
   const std::string removal_ending = next_removal_ending();
   std::vector<std::string> paths;
   for (const SegmentPtr& segment : gone) {

@@ -81,7 +81,10 @@ class Recovery {
   Task<Result<std::vector<Offset>>> drop_later_snapshots();
   Task<Result<void>> prune_snapshots(std::vector<Offset> older, Offset newest);
   std::string snapshot_path(Offset offset) const;
-  Task<Result<void>> replay(SegmentPtr segment, Offset& from);
+  Task<Result<ProducerStates>> read_snapshot(Offset offset) const;
+  Task<Result<void>> complete_snapshots(std::vector<Offset>& snapshots);
+  Task<Result<void>> replay(SegmentPtr segment, Offset& from, ProducerStates& producers);
+  Task<Result<void>> replay_soundly(SegmentPtr segment, Offset& from, ProducerStates& producers);
   bool may_have_producers(const SegmentPtr& segment, Offset from) const;
   Task<Result<void>> rebuild_side_files();
 

@@ -113,10 +113,57 @@ std::string Recovery::snapshot_path(Offset offset) const {
   return concat(log_.dir_, "/", segment_stem(offset), kSnapshotEnding);
 }
 
+Task<Result<ProducerStates>> Recovery::read_snapshot(Offset offset) const {
+  const Result<std::string> content =
+      co_await io::read_file(shard_, snapshot_path(offset), kSnapshotBytesMax);
+  if (!content) co_return std::unexpected(content.error());
+  co_return parse_snapshot(*content, log_.identity_, offset);
+}
+
+/// A roll leaves a snapshot at the base of the new segment, but not at once, and a crash may come
+/// before. It is needed once the segments below are dropped, and by then can't be made any more.
+/// Made are those of the last segments; added to `snapshots`, which are in order.
+Task<Result<void>> Recovery::complete_snapshots(std::vector<Offset>& snapshots) {
+  const auto& segments = log_.segments_;
+  std::size_t first = segments.size();
+  while (first > 1 && !std::ranges::binary_search(snapshots, segments[first - 1]->base_offset)) {
+    --first;
+  }
+  if (first == segments.size()) co_return Result<void>{};
+  ProducerStates producers;
+  Offset from = segments.front()->base_offset;
+  auto older = std::ranges::lower_bound(snapshots, segments[first]->base_offset);
+  while (older != snapshots.begin() && *--older >= from) {
+    Result<ProducerStates> known = co_await read_snapshot(*older);
+    if (!known) continue;
+    producers = std::move(*known);
+    from = *older;
+    break;
+  }
+  std::vector<Offset> made;
+  for (std::size_t i = 0; i + 1 < segments.size(); ++i) {
+    const Result<void> replayed = co_await replay_soundly(segments[i], from, producers);
+    if (!replayed) co_return replayed;
+    if (i + 1 < first) continue;
+    const Offset base = segments[i + 1]->base_offset;
+    const Result<void> written =
+        co_await log_.write_snapshot(base, encode_snapshot(producers, log_.identity_, base));
+    if (!written) co_return written;
+    made.push_back(base);
+  }
+  snapshots.insert(snapshots.end(), made.begin(), made.end());
+  std::ranges::sort(snapshots);
+  co_return Result<void>{};
+}
+
 /// The newest sound snapshot at or below the end, then the headers of the batches behind it.
 Task<Result<void>> Recovery::load_producers() {
   Result<std::vector<Offset>> snapshots = co_await drop_later_snapshots();
   if (!snapshots) co_return std::unexpected(snapshots.error());
+  if (!trusted_) {
+    const Result<void> completed = co_await complete_snapshots(*snapshots);
+    if (!completed) co_return completed;
+  }
   // From the first batch that is there, below the log start too: a snapshot knows nothing of what
   // came behind it, and a producer whose newest batch nobody knows would be refused for ever.
   const Offset first_there = log_.segments_.front()->base_offset;
@@ -124,10 +171,7 @@ Task<Result<void>> Recovery::load_producers() {
   while (!snapshots->empty()) {
     const Offset offset = snapshots->back();
     snapshots->pop_back();
-    const Result<std::string> content =
-        co_await io::read_file(shard_, snapshot_path(offset), kSnapshotBytesMax);
-    Result<ProducerStates> parsed =
-        content ? parse_snapshot(*content, log_.identity_, offset) : fail(Errc::corrupt);
+    Result<ProducerStates> parsed = co_await read_snapshot(offset);
     if (parsed && offset < first_there) {  // what came behind it is gone: better none
       snapshots->push_back(offset);
     } else if (parsed) {
@@ -141,23 +185,28 @@ Task<Result<void>> Recovery::load_producers() {
     }
     log_.find(concat(segment_stem(offset), kSnapshotEnding,
                      " is garbled; producers taken from an older one and the log"));
-    if (!content) continue;
+    if (parsed.error().code != Errc::corrupt) continue;
     const Result<void> gone = co_await io::unlink(shard_, snapshot_path(offset));
     if (!gone && gone.error().code != Errc::not_found) co_return gone;
   }
   for (const SegmentPtr& segment : log_.segments_) {
-    if (segment->next_offset <= from || segment->size_bytes == 0) continue;
-    if (!may_have_producers(segment, from)) continue;
-    Result<void> replayed = co_await replay(segment, from);
-    if (!replayed && replayed.error().code == Errc::corrupt) {
-      const Result<void> rebuilt = co_await log_.rebuild_entries(segment);
-      if (!rebuilt) co_return rebuilt;
-      replayed = co_await replay(segment, from);
-    }
+    const Result<void> replayed = co_await replay_soundly(segment, from, log_.producers_);
     if (!replayed) co_return replayed;
   }
   if (log_.first_dirty_) log_.producers_.forget_decided(*log_.first_dirty_);
   co_return Result<void>{};
+}
+
+/// replay(), where there is anything to note, by entries that are made again where they end early.
+Task<Result<void>> Recovery::replay_soundly(SegmentPtr segment, Offset& from,
+                                            ProducerStates& producers) {
+  if (segment->next_offset <= from || segment->size_bytes == 0) co_return Result<void>{};
+  if (!may_have_producers(segment, from)) co_return Result<void>{};
+  const Result<void> replayed = co_await replay(segment, from, producers);
+  if (replayed || replayed.error().code != Errc::corrupt) co_return replayed;
+  const Result<void> rebuilt = co_await log_.rebuild_entries(segment);
+  if (!rebuilt) co_return rebuilt;
+  co_return co_await replay(segment, from, producers);
 }
 
 /// The last segment's entries were looked at, those of others only where they are asked for.
@@ -167,10 +216,10 @@ bool Recovery::may_have_producers(const SegmentPtr& segment, Offset from) const 
          std::ranges::any_of(segment->entries, &IntegrityEntry::has_producer);
 }
 
-/// Notes the producers of batches that end at or behind `from`, and moves it along; the caller
-/// keeps it. Errors: corrupt where the integrity entries end before the segment does: a failed sync
-/// may have left them in memory only, and gone from there since.
-Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset& from) {
+/// Notes in `producers` those of batches that end at or behind `from`, and moves that along; the
+/// caller keeps both. Errors: corrupt where the integrity entries end before the segment does: a
+/// failed sync may have left them in memory only, and gone from there since.
+Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset& from, ProducerStates& producers) {
   if (segment->damaged.size() == 1 && segment->damaged[0].position_bytes == 0 &&
       segment->damaged[0].to == segment->next_offset) {
     co_return Result<void>{};  // the whole segment is missing
@@ -199,9 +248,9 @@ Task<Result<void>> Recovery::replay(SegmentPtr segment, Offset& from) {
     ++log_.report_.batches_replayed;
     from = header->next_offset();
     if (header->is_control() && header->is_transactional()) {
-      log_.producers_.note_marker(*header, -1);
+      producers.note_marker(*header, -1);
     } else {
-      log_.producers_.note(*header);
+      producers.note(*header);
     }
   }
   if (scanner) log_.report_.bytes_read += scanner->bytes_read();

@@ -93,6 +93,7 @@ struct Segment {
   std::int64_t first_timestamp_ms = kNoTimestamp;  // max timestamp of the first batch
   std::int64_t created_ms = 0;
   bool sealed = false;         // takes no more appends
+  bool sealing = false;        // sealed by a roll, and its files are not finished yet
   bool is_empty_file = false;  // compaction left nothing of it but its place
   bool emptied = false;        // its prepared space is being cut off, and no record is before it
   bool deleted = false;        // its files are renamed; readers under way may finish

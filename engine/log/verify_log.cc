@@ -219,19 +219,17 @@ Task<void> LogVerify::check_epochs() {
     walk_.find(FindingKind::leader_epochs, name, "is garbled");
     co_return;
   }
-  for (const EpochStart& start : walk_.epochs) {
-    const Offset offset = std::max(start.start_offset, log_start_offset_);
-    const EpochStart* const following = &start + 1;
-    const bool is_last = following == walk_.epochs.data() + walk_.epochs.size();
-    if (offset >= (is_last ? walk_.next_offset : following->start_offset)) continue;
+  for (const EpochRun& run : walk_.epochs) {
+    const Offset offset = std::max(run.start_offset, log_start_offset_);
+    if (offset >= run.end_offset) continue;  // none of its batches says anything of that
     LeaderEpoch found = kNoLeaderEpoch;
     for (const LeaderEpochEntry& entry : *entries) {
       if (entry.start_offset <= offset) found = entry.epoch;
     }
-    if (found == start.epoch) continue;
+    if (found == run.epoch) continue;
     walk_.find_if_clean(FindingKind::leader_epochs, name,
                         concat("says that offset ", offset.value(), " is of epoch ", found.value(),
-                               "; the batch says ", start.epoch.value()));
+                               "; the batch says ", run.epoch.value()));
   }
   if (!entries->empty() && entries->back().start_offset > walk_.next_offset) {
     walk_.find(FindingKind::leader_epochs, name,

@@ -57,6 +57,13 @@ struct LogContextFacts {
 };
 
 /// What one log's files have in common while they are walked. Used by LogVerify and SegmentVerify.
+/// The batches of one leader epoch. Compaction may leave a gap before the next.
+struct EpochRun {
+  LeaderEpoch epoch;
+  Offset start_offset;
+  Offset end_offset;  // behind the last
+};
+
 struct LogWalk {
   io::Shard& shard;
   VerifyReport& report;
@@ -73,7 +80,7 @@ struct LogWalk {
   // Filled by the walk.
   Offset next_offset;                  // behind the last batch seen
   LeaderEpoch epoch = kNoLeaderEpoch;  // of that batch
-  std::vector<EpochStart> epochs;      // where each epoch begins, by the batches
+  std::vector<EpochRun> epochs;        // by the batches
   struct LastBatch {
     Offset last_offset;
     std::int32_t last_sequence = kNoSequence;

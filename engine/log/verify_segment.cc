@@ -115,7 +115,10 @@ Task<void> SegmentVerify::take(io::File& file, ScannedBatch batch) {
   const bool new_epoch = header.leader_epoch > walk_.epoch;
   if (new_epoch && (vouched || !entry_knows)) {
     walk_.epoch = header.leader_epoch;
-    walk_.epochs.push_back({header.leader_epoch, header.base_offset});
+    walk_.epochs.push_back({header.leader_epoch, header.base_offset, header.base_offset});
+  }
+  if (!walk_.epochs.empty() && walk_.epochs.back().epoch == header.leader_epoch) {
+    walk_.epochs.back().end_offset = walk_.next_offset;
   }
   note_producer(header);
   note_transaction(batch);

@@ -38,6 +38,7 @@ ApiResult<std::unique_ptr<SegmentStore>> make_segment_store(const Deps& deps,
   made.limits.pending_bytes =
       2 * static_cast<std::uint64_t>(settings.get_integer("keelson.pending.bytes"));
   made.limits.disk_reserve_bytes = static_cast<std::uint64_t>(config.get_integer("disk_reserve"));
+  made.limits.retain_at_roll = true;
   made.limits.direct_io = config.get_bool("direct_io");
   return std::make_unique<SegmentStore>(deps.host().shards, std::move(made));
 }

@@ -15,7 +15,8 @@ using test::RecycledLog;
 
 /// Opens after a crash: every record as it was sent, from the start that was told to the end.
 Task<void> check(io::Shard& shard, const RecycledLoad& load, RecycledHistory& history) {
-  Result<RecycledLog> opened = co_await test::open_recycled(shard, test::recycled_config(load));
+  Result<RecycledLog> opened =
+      co_await test::open_recycled(shard, test::recycled_config(load), load.retains_at_roll);
   EXPECT_TRUE(opened.has_value());
   if (!opened) co_return;
   Log& log = *opened->log;
@@ -167,6 +168,50 @@ TEST(Recycle, KeepsOneFileWhileAppendsGoOn) {
     const Result<void> closed = co_await log.close();
     EXPECT_TRUE(closed.has_value());
     EXPECT_EQ(dropped_files(machine.disk()), 0u);
+  }(node.shard(), node));
+}
+
+// Nobody looks: the log keeps to retention.bytes as it rolls, and the files go round.
+TEST(Recycle, AtItsRollsTheLogDropsWhatItsNextSegmentTakes) {
+  io::SimWorld world(10);
+  io::SimNode& node = world.start_node("n");
+  world.run_task(node.shard(), [](io::Shard& shard, io::SimNode& machine) -> Task<void> {
+    const LogConfig config = test::recycled_config(kPlain);
+    Result<RecycledLog> opened = co_await test::open_recycled(shard, config, true);
+    EXPECT_TRUE(opened.has_value());
+    Log& log = *opened->log;
+    std::uint64_t most_bytes = 0;
+    int recycled = 0;
+    for (int i = 0; i < 60; ++i) {
+      co_await append_alike(log, 1);
+      co_await shard.sleep_for_ms(2);
+      most_bytes = std::max(most_bytes, log.size_bytes());
+      recycled += test::last_is_recycled(machine.disk()) ? 1 : 0;
+    }
+    EXPECT_LE(most_bytes, config.segment_bytes * 3);
+    EXPECT_GE(recycled, 40);
+    const Result<void> closed = co_await log.close();
+    EXPECT_TRUE(closed.has_value());
+  }(node.shard(), node));
+}
+
+// Records of 1970 are too old for retention.ms when they come. They stay until somebody looks.
+TEST(Recycle, NothingIsDroppedAtARollForItsAge) {
+  io::SimWorld world(11);
+  io::SimNode& node = world.start_node("n");
+  world.run_task(node.shard(), [](io::Shard& shard, io::SimNode&) -> Task<void> {
+    LogConfig config = test::recycled_config(kPlain);
+    config.retention_bytes = kUnlimited;
+    Result<RecycledLog> opened = co_await test::open_recycled(shard, config, true);
+    EXPECT_TRUE(opened.has_value());
+    Log& log = *opened->log;
+    co_await append_alike(log, 20);
+    co_await shard.sleep_for_ms(100);
+    EXPECT_EQ(log.log_start_offset(), Offset{0});
+    const Result<std::size_t> dropped = co_await log.apply_retention();
+    EXPECT_TRUE(dropped.has_value() && *dropped > 3);
+    const Result<void> closed = co_await log.close();
+    EXPECT_TRUE(closed.has_value());
   }(node.shard(), node));
 }
 

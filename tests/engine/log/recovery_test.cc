@@ -6,6 +6,7 @@
 #include "engine/io/file.h"
 #include "engine/io/sim/sim_world.h"
 #include "engine/log/log.h"
+#include "engine/logger.h"
 #include "tests/engine/log/log_fixture.h"
 
 namespace keelson::engine::log {
@@ -212,6 +213,69 @@ TEST_F(RecoveryTest, BusyLogKeepsItsProducersWithinReach) {
     const std::uint64_t replayed_max = power_cut ? kBatches : 40;  // a draft is not synced
     world_.run_task(node_.shard(), expect_known(node_.shard(), limits_, kBatches, replayed_max));
   }
+}
+
+LogConfig small_segments() {
+  LogConfig config;
+  config.segment_bytes = 10'000;
+  config.retention_bytes = 0;
+  return config;
+}
+
+Task<std::unique_ptr<Log>> open_small(LogContext& context) {
+  Result<std::unique_ptr<Log>> log =
+      co_await Log::open(context, kDir, test::kIdentity, small_segments(), {});
+  EXPECT_TRUE(log.has_value());
+  co_return std::move(*log);
+}
+
+/// A producer of the first segment, which is full then, and a batch in the second.
+Task<void> fill_one_segment(io::Shard& shard, bool& done) {
+  LogContext context(shard, {.disk_reserve_bytes = 0});
+  const std::unique_ptr<Log> log = co_await open_small(context);
+  co_await append_sound(*log, make_producer_batch(77, 0, 5));
+  co_await append_sound(*log, make_batch(std::string(9'000, 'v')));
+  co_await append_sound(*log, make_batch(std::string(9'000, 'w')));
+  EXPECT_EQ(log->segment_count(), 2u);
+  co_await shard.sleep_for_ms(100);
+  done = true;
+  while (true) co_await shard.sleep_for_ms(1'000);
+}
+
+Task<void> drop_the_first_segment(io::Shard& shard, bool& done) {
+  LogContext context(shard, {.disk_reserve_bytes = 0});
+  const std::unique_ptr<Log> log = co_await open_small(context);
+  const Result<void> moved = co_await log->advance_start(Offset{2});
+  EXPECT_TRUE(moved.has_value());
+  EXPECT_EQ(log->segment_count(), 1u);
+  done = true;
+  while (true) co_await shard.sleep_for_ms(1'000);
+}
+
+Task<void> expect_producer(io::Shard& shard, std::int32_t last_sequence) {
+  LogContext context(shard, {.disk_reserve_bytes = 0});
+  const std::unique_ptr<Log> log = co_await open_small(context);
+  const std::vector<Log::ProducerInfo> known = log->producers();
+  EXPECT_EQ(known.size(), 1u);
+  if (known.size() == 1) EXPECT_EQ(known[0].last_sequence, last_sequence);
+  const Result<void> closed = co_await log->close();
+  EXPECT_TRUE(closed.has_value());
+}
+
+// A crash between a roll and its snapshot: who wrote only to what is dropped later is known still.
+TEST_F(RecoveryTest, ASnapshotThatACrashPreventedIsMade) {
+  bool done = false;
+  node_.shard().spawn(fill_one_segment(node_.shard(), done));
+  die_when(done);
+  const std::string snapshot = concat("/", kDir, "/00000000000000000002.snapshot");
+  ASSERT_TRUE(node_.disk().content(snapshot).has_value());
+  ASSERT_EQ(node_.disk().unlink(snapshot), 0);
+
+  done = false;
+  node_.shard().spawn(drop_the_first_segment(node_.shard(), done));
+  die_when(done, /*power_cut=*/true);
+  EXPECT_TRUE(node_.disk().content(snapshot).has_value());
+  world_.run_task(node_.shard(), expect_producer(node_.shard(), 5));
 }
 
 }  // namespace

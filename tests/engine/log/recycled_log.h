@@ -30,13 +30,19 @@ struct RecycledLoad {
   int writers = 4;
   std::uint64_t segment_bytes = 200'000;
   std::int64_t round_ns_max = 150'000'000;
-  std::int64_t pause_ms = 0;  // of a writer, now and then, up to this
+  std::int64_t pause_ms = 0;     // of a writer, now and then, up to this
+  bool retains_at_roll = false;  // by itself, and nobody else calls apply_retention()
 };
 
 /// Batches end inside blocks, on blocks, and near them; one after the other and many at once.
 inline std::vector<RecycledLoad> recycled_loads() {
   return {
       {.name = "small", .value_bytes = {900}, .writers = 8, .pause_ms = 2},
+      {.name = "small_at_roll",
+       .value_bytes = {900, 9'000},
+       .writers = 8,
+       .pause_ms = 2,
+       .retains_at_roll = true},
       {.name = "blocks", .value_bytes = {4096 - 70, 8192 - 70}, .pause_ms = 2},
       {.name = "mixed", .value_bytes = {50, 4000, 4050, 20'000}, .pause_ms = 2},
       {.name = "bulk",
@@ -95,8 +101,11 @@ struct RecycledLog {
 };
 
 inline engine::Task<engine::Result<RecycledLog>> open_recycled(engine::io::Shard& shard,
-                                                               engine::log::LogConfig config) {
-  RecycledLog opened{std::make_unique<engine::log::LogContext>(shard, recycled_limits()), nullptr};
+                                                               engine::log::LogConfig config,
+                                                               bool retains_at_roll = false) {
+  engine::log::LogLimits limits = recycled_limits();
+  limits.retain_at_roll = retains_at_roll;
+  RecycledLog opened{std::make_unique<engine::log::LogContext>(shard, limits), nullptr};
   engine::Result<std::unique_ptr<engine::log::Log>> log =
       co_await engine::log::Log::open(*opened.context, kRecycledDir, kIdentity, config, {});
   if (!log) co_return std::unexpected(log.error());
@@ -175,7 +184,8 @@ inline engine::Task<void> read_alike(RecycledServe& serve) {
 /// Serves for ever: writers, two readers, and the start moved as soon as it may be.
 inline engine::Task<void> serve_recycled(engine::io::Shard& shard, const RecycledLoad& load,
                                          RecycledHistory& history) {
-  engine::Result<RecycledLog> opened = co_await open_recycled(shard, recycled_config(load));
+  engine::Result<RecycledLog> opened =
+      co_await open_recycled(shard, recycled_config(load), load.retains_at_roll);
   EXPECT_TRUE(opened.has_value() || history.may_fail);
   if (!opened) co_return;
   RecycledServe serve{shard, *opened->log, load, history};
@@ -184,8 +194,10 @@ inline engine::Task<void> serve_recycled(engine::io::Shard& shard, const Recycle
   shard.spawn(read_alike(serve));
   shard.spawn(read_alike(serve));
   while (!serve.log.failure()) {
-    const engine::Result<std::size_t> dropped = co_await serve.log.apply_retention();
-    EXPECT_TRUE(dropped.has_value() || serve.log.failure() || history.may_fail);
+    if (!load.retains_at_roll) {
+      const engine::Result<std::size_t> dropped = co_await serve.log.apply_retention();
+      EXPECT_TRUE(dropped.has_value() || serve.log.failure() || history.may_fail);
+    }
     if (shard.rng().next() % 4 == 0) {
       const engine::Offset start = serve.log.log_start_offset();
       if (start + 3 <= serve.log.durable_offset()) {
