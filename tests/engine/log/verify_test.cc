@@ -11,10 +11,13 @@
 #include <iterator>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "engine/log/checkpoint_file.h"
+#include "engine/log/compaction.h"
 #include "engine/log/manifest.h"
 #include "engine/log/meta_properties.h"
+#include "engine/log/pace.h"
 #include "tests/engine/log/log_fixture.h"
 #include "tests/support/run_on_runtime.h"
 #include "tests/support/temp_dir.h"
@@ -271,6 +274,41 @@ TEST_F(Verify, FindsDamagedEpochFiles) {
   }
   fs::remove(file("leader-epoch-checkpoint"));
   expect_finding(FindingKind::leader_epochs);
+}
+
+/// Two batches a segment. Of epoch 6 the first is superseded, and the log begins where it was.
+Task<int> write_gap_between_epochs(io::Shard& shard, std::string dir) {
+  LogContext context(shard, {.disk_reserve_bytes = 0});
+  LogConfig config;
+  config.segment_bytes = 200;
+  config.cleanup_compact = true;
+  Result<std::unique_ptr<Log>> log = co_await Log::open(context, dir, test::kIdentity, config, {});
+  EXPECT_TRUE(log.has_value());
+  if (!log) co_return 1;
+  const std::pair<std::string, int> records[] = {{"a", 5}, {"b", 6}, {"b", 6}, {"c", 6}, {"d", 6}};
+  for (const auto& [key, epoch] : records) {
+    BatchBuilder builder;
+    builder.add(1'000, test::as_bytes(key), test::as_bytes(key));
+    std::vector<std::byte> batch = builder.build();
+    const Result<AppendResult> appended = co_await (*log)->append(batch, LeaderEpoch{epoch});
+    EXPECT_TRUE(appended.has_value());
+  }
+  Pace pace(shard, {});
+  const auto compacted = co_await (*log)->compact(pace, {});
+  EXPECT_TRUE(compacted && compacted->first_dirty == Offset{4});
+  const Result<void> moved = co_await (*log)->advance_start(Offset{1});
+  EXPECT_TRUE(moved.has_value());
+  const Result<void> closed = co_await (*log)->close();
+  EXPECT_TRUE(closed.has_value());
+  co_return 0;
+}
+
+TEST_F(Verify, AGapBetweenEpochsSaysNothing) {
+  const std::string gap_dir = data_dir_ / "table-3";
+  const auto write = [&](io::Shard& shard) { return write_gap_between_epochs(shard, gap_dir); };
+  test::run_on_runtime(write, kPlain);
+  const Collected collected = verify(gap_dir);
+  EXPECT_TRUE(collected.kinds.empty()) << describe(collected);
 }
 
 TEST_F(Verify, FindsDamagedSnapshots) {
