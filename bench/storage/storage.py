@@ -106,7 +106,7 @@ def main():
     parser.add_argument("--modes", default="durable,relaxed")
     parser.add_argument("--backends", default="uring,threads")
     parser.add_argument("--scale", type=float, default=1.0,
-                        help="of the bytes; at 1 a round of a state and mode writes some 4 GB")
+                        help="of the bytes; at 1 a round of a state and mode writes some 5 GB")
     parser.add_argument("--pause", type=float, default=5, help="seconds between runs")
     given = parser.parse_args()
     if shutil.which("fio") is None:
