@@ -64,8 +64,8 @@ Task<Result<void>> LogImpl::remove_swap_leftover() {
 
 Task<Result<void>> Compactor::swap(std::vector<SegmentPtr> sources, CompactionOutput& output) {
   const FileLock lock = co_await FileLock::take(log_.retention_lock_);
-  while (log_.sealing_ > 0) co_await log_.sealed_.wait();
-  if (pace_.stopped() || log_.committer_.failure() || !still_there(sources)) {
+  const Result<void> sealed = co_await log_.wait_sealed(log_.segments_.size());
+  if (!sealed || pace_.stopped() || log_.committer_.failure() || !still_there(sources)) {
     co_return fail(Errc::cancelled);
   }
   const Result<void> settled = co_await settle();

@@ -51,7 +51,7 @@ Task<Result<CompactionReport>> Compactor::compact() {
   round_.delete_retention_ms = log_.config_.delete_retention_ms;
   report_.first_dirty = state.first_dirty;
   if (state.first_uncleanable <= state.first_dirty) co_return report_;
-  while (log_.sealing_ > 0) co_await log_.sealed_.wait();
+  if (!co_await log_.wait_sealed(log_.segments_.size())) co_return fail(Errc::cancelled);
 
   const Result<void> mapped = co_await map_keys(state.first_dirty, state.first_uncleanable);
   if (!mapped) co_return std::unexpected(mapped.error());

@@ -102,7 +102,6 @@ Task<Result<void>> LogImpl::finish_segment(SegmentPtr segment) {
   }
   const bool entered = background_.enter();
   assert(entered);  // closed only after the committer came to rest
-  ++sealing_;
   shard_.spawn(seal(std::move(segment)));
   co_return Result<void>{};
 }
@@ -114,7 +113,6 @@ Task<void> LogImpl::seal(SegmentPtr segment) {
   segment->begun = false;
   sealed_names_dirty_ = true;
   segment->sealing = false;
-  --sealing_;
   sealed_.notify();
   if (!sealed) {
     seal_failure_ = sealed.error();

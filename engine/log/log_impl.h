@@ -225,7 +225,8 @@ class LogImpl final : public Log, private CommitHost {
   // log_retention.cc
   enum class RetentionTime : std::uint8_t { check, roll };
   Task<Result<std::size_t>> retain(RetentionTime when);
-  Task<Result<void>> finish_sealing(std::size_t count);
+  Task<Result<void>> wait_sealed(std::size_t count);
+  Task<Result<void>> make_sealed_durable(std::size_t count);
   Task<Result<void>> move_start(Offset start, std::size_t count);
   std::string next_removal_ending();
   Task<Result<void>> remove_files(std::vector<SegmentPtr> gone, bool diverged);
@@ -269,15 +270,14 @@ class LogImpl final : public Log, private CommitHost {
   AckWaiter* first_waiter_ = nullptr;
   AckWaiter* last_waiter_ = nullptr;
   io::Event moved_;
-  io::Gate gate_;                 // calls of this log's users
-  io::Gate background_;           // segments being sealed, files being unlinked
-  io::Semaphore file_lock_;       // one writer of side files at a time
-  io::Semaphore manifest_lock_;   // taken after file_lock_ where both are
-  io::Semaphore retention_lock_;  // taken before the other two
-  io::Event sealed_;              // notified when sealing_ went down
-  io::Event closing_;             // set when close() waits for background work
-  std::size_t sealing_ = 0;
-  bool sealed_names_dirty_ = false;    // of files that sealing made
+  io::Gate gate_;                    // calls of this log's users
+  io::Gate background_;              // segments being sealed, files being unlinked
+  io::Semaphore file_lock_;          // one writer of side files at a time
+  io::Semaphore manifest_lock_;      // taken after file_lock_ where both are
+  io::Semaphore retention_lock_;     // taken before the other two
+  io::Event sealed_;                 // notified when Segment::sealing went down, or the log failed
+  io::Event closing_;                // set when close() waits for background work
+  bool sealed_names_dirty_ = false;  // of files that sealing made
   std::optional<Error> seal_failure_;  // files of a sealed segment are not what they should be
   io::Event housekeeper_wake_;
   io::Event housekeeper_gone_;

@@ -79,18 +79,26 @@ Task<Result<std::size_t>> LogImpl::retain(RetentionTime when) {
   co_return count;
 }
 
-/// Waits until the files of the first `count` segments are finished and have durable names. From
-/// the next manifest on the snapshot at the new start is all that tells of the producers in them.
-/// Other segments may be sealed for ever, where each is full by then.
-Task<Result<void>> LogImpl::finish_sealing(std::size_t count) {
+/// Waits until the files of the first `count` segments are finished: until then they are written to
+/// by name. Not for those that roll meanwhile, which may go on for ever. Errors: why the log
+/// failed.
+Task<Result<void>> LogImpl::wait_sealed(std::size_t count) {
   const auto end = segments_.begin() + static_cast<std::ptrdiff_t>(count);
+  const std::vector<SegmentPtr> wanted(segments_.begin(), end);
   const auto is_sealing = [](const SegmentPtr& segment) { return segment->sealing; };
-  std::vector<SegmentPtr> wanted(segments_.begin(), end);
   while (std::ranges::any_of(wanted, is_sealing)) {
-    if (const std::optional<Error> failed = committer_.failure())
-      co_return std::unexpected(*failed);
+    const std::optional<Error> failed = committer_.failure();
+    if (failed) co_return std::unexpected(*failed);
     co_await sealed_.wait();
   }
+  co_return Result<void>{};
+}
+
+/// wait_sealed(), and the names are durable: from the next manifest on the snapshot at the new
+/// start is all that tells of the producers in the segments before it.
+Task<Result<void>> LogImpl::make_sealed_durable(std::size_t count) {
+  const Result<void> sealed = co_await wait_sealed(count);
+  if (!sealed) co_return sealed;
   if (count == 0 || !std::exchange(sealed_names_dirty_, false)) co_return Result<void>{};
   const Result<void> synced = co_await io::sync_dir(shard_, dir_);
   if (!synced) sealed_names_dirty_ = true;
@@ -101,8 +109,8 @@ Task<Result<void>> LogImpl::finish_sealing(std::size_t count) {
 /// first, and only then for readers. After an error of the manifest's the start is where it was;
 /// the next manifest says so, and a crash before that may keep either. Under retention_lock_.
 Task<Result<void>> LogImpl::move_start(Offset start, std::size_t count) {
-  const Result<void> finished = co_await finish_sealing(count);
-  if (!finished) co_return finished;
+  const Result<void> sealed = co_await make_sealed_durable(count);
+  if (!sealed) co_return sealed;
   coming_start_ = start;
   leaving_ = count;
   files_dirty_ = true;
@@ -186,7 +194,8 @@ Task<Result<void>> LogImpl::truncate_suffix(Offset offset) {
   const Result<void> flushed = co_await committer_.flush();
   if (!flushed) co_return flushed;
   co_await committer_.drain();
-  while (sealing_ > 0) co_await sealed_.wait();
+  const Result<void> sealed = co_await wait_sealed(segments_.size());
+  if (!sealed) co_return sealed;
 
   std::size_t kept = segments_.size();
   while (kept > 1 && segments_[kept - 1]->base_offset >= offset) --kept;

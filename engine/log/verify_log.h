@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "engine/io/shard.h"
-#include "engine/log/epoch_cache.h"
 #include "engine/log/manifest.h"
 #include "engine/log/transactions.h"
 #include "engine/log/verify.h"
@@ -56,7 +55,6 @@ struct LogContextFacts {
   std::optional<Offset> high_watermark;
 };
 
-/// What one log's files have in common while they are walked. Used by LogVerify and SegmentVerify.
 /// The batches of one leader epoch. Compaction may leave a gap before the next.
 struct EpochRun {
   LeaderEpoch epoch;
@@ -64,6 +62,7 @@ struct EpochRun {
   Offset end_offset;  // behind the last
 };
 
+/// What one log's files have in common while they are walked. Used by LogVerify and SegmentVerify.
 struct LogWalk {
   io::Shard& shard;
   VerifyReport& report;

@@ -8,9 +8,9 @@ import os
 import time
 import unittest
 
-from lib import admin, packages, process, text
-from lib.broker import serve
-from lib.options import main
+from lib import admin, packages, process, text, wire
+from lib.broker import Broker, serve
+from lib.options import is_kafka, main
 
 LINES = int(os.environ.get("KEELSON_LINES", "1000000"))
 KEYED = LINES
@@ -188,6 +188,20 @@ class KcatGroup(unittest.TestCase):
         out = kcat(self.broker, "-G", "group", "-X", "auto.offset.reset=earliest", "-X",
                    "session.timeout.ms=6000", "-q", *stop, "grouped", timeout_s=90).stdout
         return [int(line) for line in out.split()]
+
+
+class Retention(unittest.TestCase):
+    def test_a_log_keeps_to_retention_bytes_as_it_rolls(self):
+        packages.require("kcat", "kcat")
+        if is_kafka():
+            self.skipTest("Kafka looks every log.retention.check.interval.ms only")
+        source = text.lines_file(200_000, empty=False)
+        with Broker({"log.initial.task.delay.ms": "600000"}) as broker:
+            admin.create(broker.port, "kept", segment_bytes=1 << 20, retention_bytes=2 << 20)
+            kcat(broker, "-P", "-t", "kept", "-p", "0", "-l", source, timeout_s=BIG_S)
+            with wire.Client(broker.port) as client:
+                admin.wait_until(lambda: admin.list_offset(client, "kept", 0, -2)[1] > 100_000,
+                                 "half of the log goes without anybody looking")
 
 
 if __name__ == "__main__":

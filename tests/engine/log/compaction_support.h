@@ -7,6 +7,7 @@
 
 #include "engine/log/compaction.h"
 #include "engine/log/log_context.h"
+#include "tests/engine/log/log_fixture.h"
 #include "tests/engine/log/log_writer.h"
 #include "tests/engine/log/reference_log.h"
 #include "tests/engine/log/stderr_logger.h"
@@ -29,15 +30,6 @@ inline LogConfig compacted() {
   config.delete_retention_ms = kRetentionMs;
   config.index_interval_bytes = 500;
   return config;
-}
-
-inline LogLimits quick_limits() {
-  LogLimits limits;
-  limits.disk_reserve_bytes = 1 << 20;
-  limits.removal_step_bytes = 4096;  // so that files are cut while others read
-  limits.sidecar_delay_ms = 2;
-  limits.idle_after_ms = 20;
-  return limits;
 }
 
 /// One opening of the log; the context outlives it.

@@ -16,6 +16,16 @@ inline engine::Bytes as_bytes(const std::string& text) { return std::as_bytes(st
 
 inline const engine::log::LogIdentity kIdentity{engine::make_uuid(1, 2), 3};
 
+/// Of a log on a simulated machine: what usually takes seconds is over in milliseconds.
+inline engine::log::LogLimits quick_limits() {
+  engine::log::LogLimits limits;
+  limits.disk_reserve_bytes = 1 << 20;
+  limits.removal_step_bytes = 4096;  // so that files are cut while others read
+  limits.sidecar_delay_ms = 2;
+  limits.idle_after_ms = 20;
+  return limits;
+}
+
 /// A batch of `records` records; the first value is `text`, the others are numbered.
 inline std::vector<std::byte> make_batch(const std::string& text, int records = 1,
                                          std::int64_t timestamp_ms = 1'000) {

@@ -13,15 +13,6 @@ namespace {
 using test::make_batch;
 using test::stamped;
 
-LogLimits quick_limits() {
-  LogLimits limits;
-  limits.disk_reserve_bytes = 1 << 20;
-  limits.removal_step_bytes = 4096;  // so that files are cut while others read
-  limits.sidecar_delay_ms = 2;
-  limits.idle_after_ms = 20;
-  return limits;
-}
-
 Task<void> write_some(Log& log, io::Shard& shard, History& history, int count, std::size_t& live,
                       Load load) {
   for (int i = 0; i < count; ++i) {
@@ -48,7 +39,7 @@ Task<void> write_some(Log& log, io::Shard& shard, History& history, int count, s
 }  // namespace
 
 Task<Result<Opened>> open_log(io::Shard& shard, LogConfig config, OpenHints hints) {
-  Opened opened{std::make_unique<LogContext>(shard, quick_limits()), nullptr};
+  Opened opened{std::make_unique<LogContext>(shard, test::quick_limits()), nullptr};
   Result<std::unique_ptr<Log>> log =
       co_await Log::open(*opened.context, kDir, test::kIdentity, config, hints);
   if (!log) co_return std::unexpected(log.error());

@@ -87,11 +87,9 @@ inline engine::log::LogConfig recycled_config(const RecycledLoad& load) {
 }
 
 inline engine::log::LogLimits recycled_limits() {
-  engine::log::LogLimits limits;
-  limits.cache_bytes = 128 << 10;  // most reads come from the disk
-  limits.disk_reserve_bytes = 1 << 20;
-  limits.sidecar_delay_ms = 2;
-  limits.idle_after_ms = 20;
+  engine::log::LogLimits limits = quick_limits();
+  limits.cache_bytes = 128 << 10;                              // most reads come from the disk
+  limits.removal_step_bytes = engine::log::kRemovalStepBytes;  // they are gone at once
   return limits;
 }
 
