@@ -270,14 +270,14 @@ class LogImpl final : public Log, private CommitHost {
   AckWaiter* first_waiter_ = nullptr;
   AckWaiter* last_waiter_ = nullptr;
   io::Event moved_;
-  io::Gate gate_;                    // calls of this log's users
-  io::Gate background_;              // segments being sealed, files being unlinked
-  io::Semaphore file_lock_;          // one writer of side files at a time
-  io::Semaphore manifest_lock_;      // taken after file_lock_ where both are
-  io::Semaphore retention_lock_;     // taken before the other two
-  io::Event sealed_;                 // notified when Segment::sealing went down, or the log failed
-  io::Event closing_;                // set when close() waits for background work
-  bool sealed_names_dirty_ = false;  // of files that sealing made
+  io::Gate gate_;                   // calls of this log's users
+  io::Gate background_;             // segments being sealed, files being unlinked
+  io::Semaphore file_lock_;         // one writer of side files at a time
+  io::Semaphore manifest_lock_;     // taken after file_lock_ where both are
+  io::Semaphore retention_lock_;    // taken before the other two
+  io::Event sealed_;                // notified when Segment::sealing went down, or the log failed
+  io::Event closing_;               // set when close() waits for background work
+  bool sealed_names_dirty_ = true;  // of files that sealing made, maybe before a crash
   std::optional<Error> seal_failure_;  // files of a sealed segment are not what they should be
   io::Event housekeeper_wake_;
   io::Event housekeeper_gone_;
